@@ -1,0 +1,6 @@
+"""``python -m mailblast``."""
+
+from mailblast.cli.app import main
+
+if __name__ == "__main__":
+    main()

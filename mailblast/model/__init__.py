@@ -1,0 +1,1 @@
+"""Nouns that pass between the stages: frozen, picklable, without I/O."""

@@ -1,0 +1,93 @@
+"""What a provider is, and what it is handed.
+
+A provider translates, talks, and reads the answer. It never retries, throttles, journals or prints. It *pulls*:
+whenever it could start one more message it takes the next from its ``Deliveries``, so that rate, order and
+retries are decided elsewhere and no provider holds a queue of its own.
+
+Rules of one message's life:
+
+1. ``take()`` hands it over. From then on the provider owes exactly one ``finish()`` for it, also when it is
+   cancelled or raises.
+2. ``begin()`` before the message could be complete at the provider, as late as possible, and ``commit()`` before
+   those bytes leave. Many ``begin()`` of one turn of the event loop share one ``commit()``.
+3. ``finish()`` with what came of it. Where the answer was lost after ``begin()`` and the message may have been
+   complete: ``IN_DOUBT``. Where it certainly was not: ``NOT_SENT``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from mailblast.model.message import Message
+    from mailblast.model.outcome import Attempt
+
+
+class ProviderLimits(NamedTuple):
+    """What a provider can take at once."""
+
+    #: Messages in flight at once; more connections or threads than this are never used.
+    concurrency: int
+    #: Largest message in bytes that it said it takes; None where it said nothing.
+    size_bytes: int | None = None
+
+
+class Deliveries(Protocol):
+    """The messages that are to be sent now, as a provider sees them. Not thread-safe: used on the event loop only."""
+
+    def take(self) -> Message | None:
+        """Return the next message whose time has come, or None where there is none right now."""
+        ...
+
+    async def wait(self) -> bool:
+        """Wait until ``take()`` may give a message. False: none will come any more."""
+        ...
+
+    def begin(self, message: Message) -> None:
+        """Note that this message may from now on be complete at the provider."""
+        ...
+
+    def commit(self) -> None:
+        """Have all notes of ``begin()`` on file. Raises ``JournalError`` where they cannot be written."""
+        ...
+
+    def finish(self, message: Message, attempt: Attempt) -> None:
+        """Tell what one attempt came to."""
+        ...
+
+
+class Provider(Protocol):
+    """Somewhere that mail can be handed to."""
+
+    #: Short name for outcomes and screens, such as ``smtp:mail.example.com`` or ``outbox``.
+    name: str
+    #: Known after ``open()``.
+    limits: ProviderLimits
+    #: False where nothing leaves this machine (outbox, memory).
+    leaves_machine: bool
+
+    async def open(self) -> None:
+        """Make ready: connect and log in once, or create the folder.
+
+        Raises:
+            ProviderUnavailableError: No connection could be made; nothing was sent.
+            AccountError: The login was refused; nothing was sent.
+        """
+        ...
+
+    async def deliver(self, deliveries: Deliveries) -> None:
+        """Send until ``deliveries`` ends and everything taken is finished.
+
+        Cancelled, it stops at once and still finishes what it took.
+
+        Raises:
+            ProviderUnavailableError: No connection is left and none can be made. What was taken is finished;
+                ``deliver()`` may be called again later.
+            AccountError: The account was refused. What was taken is finished.
+            JournalError: Passed on from ``commit()``.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Take leave in an orderly way; never raises for what the network does."""
+        ...
