@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from mailblast.model.reply import Reply, Scope
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mailblast.model.reply import Reply, Scope
 
 
 class Disposition(StrEnum):

@@ -1,0 +1,30 @@
+"""One finding."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    OK = "ok"
+
+
+class Check(NamedTuple):
+    """A finding about one thing."""
+
+    #: Stable name, group first, such as ``list.row``.
+    id: str
+    level: Level
+    #: What it is about: a file, an address, a host.
+    subject: str
+    message: str
+    #: What to do; empty where nothing is to be done.
+    fix: str = ""
+    #: Row of the list; None where it is about no row.
+    row: int | None = None

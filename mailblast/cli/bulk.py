@@ -1,0 +1,149 @@
+"""``mailblast bulk``: a list through a template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailblast.cli import options
+from mailblast.cli.settings import Settings
+from mailblast.cli.terminal import Terminal
+from mailblast.errors import UsageError
+
+if TYPE_CHECKING:
+    from mailblast.cli.bulk_run import BulkOptions
+
+
+def bulk(
+    list_: Annotated[
+        str, typer.Argument(metavar="LIST", help="A .csv, .tsv, .jsonl, .ndjson or .txt file, each also .gz; - is stdin.")
+    ],
+    template: Annotated[
+        Path, typer.Option("--template", "-t", metavar="FILE", help="A .html, .txt or .md template.", show_default=False)
+    ],
+    subject: options.Subject = None,
+    sender: options.Sender = None,
+    reply_to: options.ReplyTo = None,
+    via: options.Via = None,
+    campaign: Annotated[
+        str | None,
+        typer.Option("--campaign", "-c", metavar="NAME", help="Name of this mailing. [default: template and list]"),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="COLUMN", help="What makes a row unique in the campaign. [default: the address]"),
+    ] = None,
+    list_format: options.ListFormatOption = None,
+    encoding: options.Encoding = "utf-8",
+    email_column: options.EmailColumn = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, max=10_000, metavar="N", help="Recipients in a batch. [default: 100]")
+    ] = None,
+    batches: Annotated[
+        int | None, typer.Option("--batches", min=1, max=100, metavar="N", help="Batches in flight at once. [default: 5]")
+    ] = None,
+    connections: options.Connections = None,
+    messages_per_connection: options.MessagesPerConnection = None,
+    rate: options.Rates = None,
+    retry_for: Annotated[
+        str | None,
+        typer.Option("--retry-for", metavar="TIME", help="Try deferred recipients again so long: 90s, 30m, 2h. [default: 1h]"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Send to N recipients at most in this run.")] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="SHARE", help="Only a random share, such as 1%; the rest may follow later."),
+    ] = None,
+    test_to: Annotated[
+        str | None,
+        typer.Option("--test-to", metavar="ADDR", help="The first message to ADDR instead; nothing is recorded."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the delivery; contacts nobody.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also those that failed for good before.")] = False,
+    resend_in_doubt: Annotated[
+        bool, typer.Option("--resend-in-doubt", help="Also those in doubt, byte for byte; some may get it twice.")
+    ] = False,
+    durable: Annotated[bool, typer.Option("--durable", help="Survive a power cut, not only a kill; slower.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    json_output: options.JsonOutput = False,
+    quiet: options.Quiet = False,
+    log_format: options.LogFormatOption = options.LogFormat.TEXT,
+    debug: options.Debug = False,
+) -> int:
+    """Send a template to every recipient of a list.
+
+    Run the same command again to continue: who has it is skipped, who is new or left gets it.
+
+    Examples:
+
+      mailblast bulk list.csv --template welcome.html
+
+      mailblast bulk list.csv -t welcome.html --dry-run
+
+      mailblast bulk list.csv -t welcome.html --via smtp://me@mail.example.com:587
+    """
+    from mailblast.cli.bulk_run import BulkOptions, run_bulk
+
+    if dry_run and test_to:
+        raise UsageError("--dry-run and --test-to exclude each other.", fix="Give one of them.")
+    settings = Settings.load()
+    given = BulkOptions(
+        list_source=list_,
+        template=template,
+        subject=subject,
+        sender=sender,
+        reply_to=reply_to,
+        via=via,
+        campaign=campaign,
+        key=key,
+        list_format=list_format,
+        encoding=encoding,
+        email_column=email_column,
+        batch_size=settings.number("MAILBLAST_BATCH_SIZE", batch_size, 100),
+        batches=settings.number("MAILBLAST_BATCHES", batches, 5),
+        connections=connections,
+        messages_per_connection=messages_per_connection,
+        rates=tuple(rate or ()),
+        retry_for_s=parse_duration_s(retry_for or settings.text("MAILBLAST_RETRY_FOR") or "1h"),
+        limit=limit,
+        sample=parse_share(sample) if sample else 1.0,
+        test_to=test_to,
+        dry_run=dry_run,
+        retry_failed=retry_failed,
+        resend_in_doubt=resend_in_doubt,
+        durable=durable,
+        yes=yes,
+        json_log=log_format is options.LogFormat.JSON,
+    )
+    return run_bulk(given, settings, Terminal(json_output=json_output, quiet=quiet))
+
+
+def parse_duration_s(text: str) -> float:
+    """Read ``0``, ``90s``, ``30m``, ``2h``.
+
+    Raises:
+        UsageError: The text is none of these.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    if not number.isascii() or not number.isdigit():
+        raise UsageError(f"--retry-for '{text}' is no time.", fix="Write it like 90s, 30m or 2h; 0 tries once.")
+    return int(number) * units[unit]
+
+
+def parse_share(text: str) -> float:
+    """Read ``1%`` or ``0.5%`` as a share between 0 and 1.
+
+    Raises:
+        UsageError: The text is no percentage above 0 and up to 100.
+    """
+    try:
+        percent = float(text.removesuffix("%")) if text.endswith("%") else -1.0
+    except ValueError:
+        percent = -1.0
+    if not 0 < percent <= 100:  # noqa: PLR2004 - a percentage
+        raise UsageError(f"--sample '{text}' is no share.", fix="Write it like 1%.")
+    return percent / 100
+

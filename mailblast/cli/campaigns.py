@@ -1,0 +1,153 @@
+"""From options to a campaign, its list and its provider: what ``bulk``, ``send`` and ``verify`` have in common."""
+
+from __future__ import annotations
+
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mailblast.errors import RowFaultError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mailblast.cli.options import ListFormat
+    from mailblast.cli.settings import Settings
+    from mailblast.clock import Clock
+    from mailblast.delivery.throttle import Throttle
+    from mailblast.lists.rows import RowReader
+    from mailblast.model.campaign import Mailbox, Template
+    from mailblast.providers.dsn import Dsn
+    from mailblast.providers.provider import Provider
+
+#: Where mail goes when nothing is configured.
+DEFAULT_VIA = "outbox:outbox"
+#: Messages in a second to a remote SMTP server whose limits are not known.
+DEFAULT_REMOTE_RATE = "5/s"
+UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class Transport(NamedTuple):
+    """A provider that is made but not open, and how fast it may be used."""
+
+    dsn: Dsn
+    provider: Provider
+    throttle: Throttle
+    #: True where nothing was configured and the embedded outbox stands in.
+    is_default: bool
+
+
+def campaign_name(template: Path, list_source: str) -> str:
+    """Return the default name: the stems of template and list, such as ``welcome-list``."""
+    name = "stdin" if list_source == "-" else Path(list_source).name
+    name = name.removesuffix(".gz").rsplit(".", 1)[0]
+    return UNSAFE_IN_NAMES.sub("-", f"{template.stem}-{name}").strip(".-")[:100]
+
+
+def open_rows(source: str, list_format: ListFormat | None, encoding: str) -> RowReader:
+    """Open a list.
+
+    Raises:
+        ListError: It cannot be read.
+    """
+    from mailblast.lists.rows import ListSettings, open_list
+
+    settings = ListSettings(format=list_format.value if list_format else None, encoding=encoding)
+    return open_list(source, settings, stdin=sys.stdin.buffer)
+
+
+def may_block(source: str) -> bool:
+    """Return whether reading this list may wait for somebody: stdin and pipes."""
+    return source == "-" or not stat.S_ISREG(Path(source).stat().st_mode)
+
+
+def mailbox(text: str, name: str) -> Mailbox:
+    """Read an address given as an option or setting.
+
+    Raises:
+        UsageError: It is none.
+    """
+    from mailblast.recipients.address import parse_mailbox
+
+    try:
+        return parse_mailbox(text)
+    except RowFaultError as fault:
+        raise UsageError(f"{name} '{text}': {fault.reason}", fix="Write it as a@b.c or 'Name <a@b.c>'.") from fault
+
+
+def sender_of(settings: Settings, flag: str | None, template: Template, provider: Provider) -> Mailbox:
+    """Return the sender: the flag, the template's From, the setting; a stand-in where nothing leaves the machine.
+
+    Raises:
+        UsageError: There is none, or it is no address.
+    """
+    text = flag or template.sender or settings.text("MAILBLAST_FROM")
+    if text:
+        return mailbox(text, "--from" if flag else "From")
+    if not provider.leaves_machine:
+        from mailblast.model.campaign import Mailbox
+
+        return Mailbox("mailblast", "sender@example.com")
+    raise UsageError("No sender.", fix="Give --from, a 'From:' line at the template's top, or MAILBLAST_FROM.")
+
+
+def reply_to_of(settings: Settings, flag: str | None, template: Template) -> Mailbox | None:
+    """Return the Reply-To, where there is one, by the same precedence."""
+    text = flag or template.reply_to or settings.text("MAILBLAST_REPLY_TO")
+    return mailbox(text, "--reply-to") if text else None
+
+
+def transport_of(
+    settings: Settings,
+    via: str | None,
+    *,
+    connections: int | None,
+    messages_per_connection: int | None,
+    rates: Sequence[str] | None,
+    clock: Clock,
+) -> Transport:
+    """Make the provider that is asked for, without opening it.
+
+    Raises:
+        UsageError: The DSN, a rate or a setting cannot be honoured.
+    """
+    from mailblast.delivery.throttle import Throttle, parse_rate
+    from mailblast.providers.dsn import parse_dsn
+    from mailblast.providers.registry import make_provider
+
+    configured = settings.text("MAILBLAST_VIA") or ("smtp" if settings.text("SMTP_HOST") else None)
+    text = via or configured or DEFAULT_VIA
+    dsn = parse_dsn(text)
+    if via and dsn.password is not None:
+        raise UsageError(
+            "--via holds a password, and command lines can be read by everybody on this machine.",
+            fix="Leave it out of the DSN and set SMTP_PASSWORD in the environment or in .env.",
+        )
+    provider = make_provider(
+        dsn,
+        settings.values,
+        connections=settings.number("MAILBLAST_CONNECTIONS", connections, 5),
+        messages_per_connection=settings.number("MAILBLAST_MESSAGES_PER_CONNECTION", messages_per_connection, 100),
+        clock=clock,
+    )
+    texts = rates or (settings.text("MAILBLAST_RATE") or "").split() or [default_rate(provider)]
+    parsed = tuple(rate for rate in map(parse_rate, texts) if rate is not None)
+    return Transport(dsn, provider, Throttle(parsed), is_default=not via and not configured)
+
+
+def default_rate(provider: Provider) -> str:
+    """Return the limit where none is asked for: gentle to a remote server, none on this machine."""
+    return DEFAULT_REMOTE_RATE if provider.leaves_machine and not provider.on_loopback else "none"
+
+
+def show_notices(settings: Settings, transport: Transport) -> list[str]:
+    """Return what the user should know before anything is sent."""
+    notices = list(settings.warnings)
+    if transport.is_default:
+        notices.append(
+            f"No provider is configured: messages are written to ./{DEFAULT_VIA.partition(':')[2]} "
+            "and nothing leaves this machine. To send, give --via smtp://user@host:587 or set SMTP_HOST."
+        )
+    return notices

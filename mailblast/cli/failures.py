@@ -1,0 +1,71 @@
+"""``mailblast failures``: who did not get it and why, as a list that can be sent to again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mailblast.cli import options
+from mailblast.cli.exit_codes import ExitCode
+from mailblast.cli.settings import Settings
+from mailblast.cli.terminal import Terminal
+from mailblast.errors import UsageError
+
+if TYPE_CHECKING:
+    from mailblast.model.outcome import State
+
+DEFAULT_STATES = "failed,deferred,in_doubt,invalid"
+
+
+def failures(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its name, as 'mailblast status' shows it.")],
+    states: Annotated[str, typer.Option("--state", metavar="STATES", help="Which outcomes, with commas.")] = DEFAULT_STATES,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A .csv or .jsonl file. [default: CSV on stdout]")
+    ] = None,
+    debug: options.Debug = False,
+) -> int:
+    """Write who failed, is deferred, in doubt or invalid, with the original columns and the reason.
+
+    Examples:
+
+      mailblast failures welcome-list
+
+      mailblast failures welcome-list --state deferred,unsent -o again.csv
+    """
+    from mailblast.journal.reading import JournalReader
+    from mailblast.report.failures import write_failures
+
+    wanted = parse_states(states)
+    with JournalReader(Settings.load().home, campaign) as reader:
+        if output is None:
+            write_failures(lambda: reader.outcomes(wanted), sys.stdout, format="csv")
+            return ExitCode.OK
+        format_ = output.suffix.removeprefix(".").lower()
+        if format_ not in {"csv", "jsonl"}:
+            raise UsageError(f"-o {output} ends neither in .csv nor in .jsonl.", fix="Name the file by one of these.")
+        try:
+            with output.open("w", encoding="utf-8", newline="") as target:
+                count = write_failures(lambda: reader.outcomes(wanted), target, format=format_)
+        except OSError as error:
+            raise UsageError(f"{output} cannot be written: {error.strerror}.", fix="Give another file to -o.") from error
+    Terminal().note(f"{count:,} rows written to {output}")
+    return ExitCode.OK
+
+
+def parse_states(text: str) -> tuple[State, ...]:
+    """Read names of outcomes, with commas between.
+
+    Raises:
+        UsageError: One of them is none.
+    """
+    from mailblast.model.outcome import State
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in set(State)]
+    if unknown or not names:
+        raise UsageError(f"--state '{text}' holds no outcome '{', '.join(unknown)}'.", fix=f"Known are: {', '.join(State)}.")
+    return tuple(State(name) for name in names)

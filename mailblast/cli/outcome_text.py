@@ -1,0 +1,127 @@
+"""What the user sees of a run: the display while it goes on, the words and the JSON at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mailblast.journal.reading import JournalReader
+from mailblast.model.outcome import State
+from mailblast.report.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from mailblast.cli.terminal import Terminal
+    from mailblast.clock import Clock
+    from mailblast.executors.run import RunResult
+    from mailblast.monitor.display import Display
+    from mailblast.monitor.metrics import Monitor, Snapshot
+
+REFRESH_S = 1.0
+#: Which states are worth a line of advice, and the advice.
+ADVICE = {
+    State.IN_DOUBT: "may or may not have it; held. To send them again, byte for byte: --resend-in-doubt",
+    State.FAILED: "refused for good; not tried again unless with --retry-failed",
+    State.DEFERRED: "refused for now; run the same command again to try them",
+    State.UNSENT: "not sent yet; run the same command again to continue",
+    State.INVALID: "rows that cannot be sent",
+}
+
+
+@contextlib.asynccontextmanager
+async def shown(
+    terminal: Terminal, monitor: Monitor, *, title: str, provider: str, json_log: bool, clock: Clock
+) -> AsyncIterator[None]:
+    """Show the run's progress on stderr while the block runs: a dashboard, or lines."""
+    display = _display(terminal, monitor, title=title, provider=provider, json_log=json_log, clock=clock)
+    display.start()
+    refreshing = asyncio.create_task(_refresh(display))
+    try:
+        yield
+    finally:
+        refreshing.cancel()
+        display.stop()
+
+
+async def _refresh(display: Display) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        display.refresh()
+
+
+def _display(
+    terminal: Terminal, monitor: Monitor, *, title: str, provider: str, json_log: bool, clock: Clock
+) -> Display:
+    from mailblast.monitor.display import Quiet
+
+    if terminal.quiet:
+        return Quiet(sys.stderr)
+    if terminal.live and not json_log:
+        from rich.console import Console
+
+        from mailblast.monitor.dashboard import Dashboard
+
+        return Dashboard(monitor, Console(stderr=True), title=title, provider=provider)
+    from mailblast.monitor.log_lines import LogLines
+
+    return LogLines(monitor, sys.stderr, format="json" if json_log else "text", clock=clock)
+
+
+def tell(terminal: Terminal, home: Path, campaign: str, result: RunResult, snapshot: Snapshot, code: int) -> None:
+    """Tell how a run ended: a few lines, or the JSON object."""
+    if terminal.json_output:
+        terminal.json(as_json(home, campaign, result, snapshot, code))
+    else:
+        for line in lines(campaign, result, snapshot):
+            terminal.result(line)
+    if result.stopped is not None:
+        terminal.warn(f"mailblast: {result.stopped}")
+
+
+def lines(campaign: str, result: RunResult, snapshot: Snapshot) -> list[str]:
+    """Return the words for a run's end."""
+    duration = max(result.finished_s - result.started_s, 0.001)
+    accepted = result.counts[State.ACCEPTED]
+    rate = f", {accepted / duration:,.0f}/s, grade {snapshot.grade.letter}" if accepted else ""
+    text = [f"{campaign}: {result.rows:,} rows in {duration:,.1f} s{rate}"]
+    text += [
+        f"  {state.value:<10} {count:>9,}  {ADVICE.get(state, '')}".rstrip()
+        for state, count in result.counts.items()
+        if count
+    ]
+    if result.skipped:
+        held = f", of these {result.held:,} in doubt and held" if result.held else ""
+        text.append(f"  {'skipped':<10} {result.skipped:>9,}  settled by an earlier run{held}")
+    if any(result.counts[state] for state in ADVICE) or result.held:
+        text.append(f"Who and why: mailblast failures {campaign}")
+    if result.stopped is not None:
+        text.append("To continue: run the same command again.")
+    return text
+
+
+def as_json(home: Path, campaign: str, result: RunResult, snapshot: Snapshot, code: int) -> dict[str, Any]:
+    """Return the JSON object of a run: the campaign's state, and this run's share of it."""
+    with JournalReader(home, campaign) as reader:
+        document = summarise(reader).to_json()
+    duration = result.finished_s - result.started_s
+    document["grade"] = snapshot.grade.letter
+    document["exit_code"] = int(code)
+    document["this_run"] = {
+        "rows": result.rows,
+        "skipped": result.skipped,
+        "held": result.held,
+        "counts": counts_json(result.counts),
+        "duration_s": round(duration, 3),
+        "rate_per_s": round(result.counts[State.ACCEPTED] / duration, 1) if duration > 0 else 0.0,
+        "stopped": str(result.stopped) if result.stopped else None,
+    }
+    return document
+
+
+def counts_json(counts: Mapping[State, int]) -> dict[str, int]:
+    """Return counts with all nine names."""
+    return {state.value: counts.get(state, 0) for state in State}

@@ -1,0 +1,128 @@
+"""What ``send`` does once its options are read."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from mailblast.cli import campaigns, loop, outcome_text
+from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
+from mailblast.clock import SystemClock
+from mailblast.errors import CampaignLockedError, MailblastError
+from mailblast.executors.once import deliver_claims
+from mailblast.executors.run import RunResult
+from mailblast.journal.journal import ClaimPolicy, Journal
+from mailblast.model.campaign import Campaign
+from mailblast.model.outcome import State
+from mailblast.monitor.metrics import Monitor
+from mailblast.render.template import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mailblast.cli.campaigns import Transport
+    from mailblast.cli.settings import Settings
+    from mailblast.cli.terminal import Terminal
+    from mailblast.clock import Clock
+    from mailblast.model.campaign import Template
+    from mailblast.model.outcome import Outcome
+    from mailblast.model.recipient import Claim, Recipient
+
+CAMPAIGN = "send"
+#: Several ``send`` at once share one journal; each waits so long for the others.
+LOCK_WAIT_S = 60.0
+LOCK_POLL_S = 0.05
+
+
+def run_send(
+    recipients: Sequence[Recipient],
+    template: Template,
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    sender: str | None,
+    reply_to: str | None,
+    via: str | None,
+) -> int:
+    """Send one message to each recipient, record it, tell it, and return the exit code."""
+    clock = SystemClock()
+    transport = campaigns.transport_of(
+        settings, via, connections=1, messages_per_connection=None, rates=None, clock=clock
+    )
+    mailbox = campaigns.sender_of(settings, sender, template, transport.provider)
+    answers = campaigns.reply_to_of(settings, reply_to, template)
+    for notice in campaigns.show_notices(settings, transport):
+        terminal.note(f"mailblast: {notice}")
+    monitor = Monitor(clock)
+    with contextlib.closing(open_journal(settings.home, clock)) as journal:
+        journal.begin_run(provider=transport.provider.name, template_fingerprint=fingerprint(template))
+        claims = journal.claim(recipients, ClaimPolicy())
+        campaign = Campaign(CAMPAIGN, journal.token, template, mailbox, answers)
+        started_s = clock.now()
+        outcomes, stopped = _deliver(claims.claims, campaign, transport, journal, clock, monitor)
+        counts = dict.fromkeys(State, 0)
+        for outcome in (*outcomes, *claims.duplicates):
+            counts[outcome.state] += 1
+        result = RunResult(len(recipients), claims.skipped, claims.held, counts, started_s, clock.now(), stopped)
+        code = exit_code_of(stopped) if stopped else exit_code_of_counts(counts, held=claims.held)
+        journal.end_run(counts=counts, rows=result.rows, exit_code=code)
+    for outcome in outcomes:
+        said = outcome.provider_id or outcome.text
+        terminal.result(f"{outcome.state.value} {outcome.address} {said}".rstrip())
+    if claims.skipped:
+        terminal.result("skipped: this idempotency key was used before")
+    if terminal.json_output:
+        document = outcome_text.as_json(settings.home, CAMPAIGN, result, monitor.snapshot(), code)
+        document["messages"] = [
+            {
+                "address": outcome.address,
+                "outcome": outcome.state.value,
+                "message_id": outcome.message_id,
+                "provider_id": outcome.provider_id,
+                "code": outcome.code,
+                "reason": outcome.text,
+            }
+            for outcome in outcomes
+        ]
+        terminal.json(document)
+    if stopped is not None:
+        terminal.warn(f"mailblast: {stopped}")
+    return code
+
+
+def open_journal(home: Path, clock: Clock) -> Journal:
+    """Open the journal that all ``send`` share; wait for others to finish theirs.
+
+    Raises:
+        CampaignLockedError: Another one holds it for longer than a minute.
+    """
+    deadline = clock.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            return Journal.open(home, CAMPAIGN, clock=clock)
+        except CampaignLockedError:
+            if clock.monotonic() > deadline:
+                raise
+            time.sleep(LOCK_POLL_S)
+
+
+def _deliver(
+    claims: Sequence[Claim],
+    campaign: Campaign,
+    transport: Transport,
+    journal: Journal,
+    clock: Clock,
+    monitor: Monitor,
+) -> tuple[list[Outcome], MailblastError | None]:
+    """Return the outcomes, and what stopped the delivery; then whatever was not sent is unsent."""
+    if not claims:
+        return [], None
+    try:
+        work = deliver_claims(
+            claims, campaign, transport.provider, transport.throttle, journal, clock, monitor.record
+        )
+        return loop.run(work), None
+    except MailblastError as error:
+        return [], error

@@ -1,0 +1,46 @@
+"""``bulk --test-to``: the first message of a list, to an address of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailblast.cli import campaigns, loop
+from mailblast.cli.exit_codes import ExitCode
+from mailblast.errors import ListError
+from mailblast.executors.once import deliver_claims
+from mailblast.journal.journal import ClaimPolicy, Journal
+from mailblast.model.outcome import State
+from mailblast.model.recipient import Recipient
+
+if TYPE_CHECKING:
+    from mailblast.cli.bulk_run import BulkJob
+
+
+def send_test_message(job: BulkJob, test_to: str) -> int:
+    """Send the first valid row's message to another address; nothing is recorded. Return the exit code."""
+    address = campaigns.mailbox(test_to, "--test-to").address
+    first = next((row for row in job.recipients if isinstance(row, Recipient)), None)
+    if first is None:
+        raise ListError(f"{job.reader.name} has no valid row to take a test message from.")
+    # A scratch journal gives the claim its number and date and keeps nothing.
+    journal = Journal.scratch(clock=job.clock)
+    job.stack.callback(journal.close)
+    claims = journal.claim([first._replace(address=address, key=address)], ClaimPolicy()).claims
+    work = deliver_claims(claims, job.campaign(journal), job.provider, job.transport.throttle, journal, job.clock)
+    (outcome,) = loop.run(work)
+    terminal = job.terminal
+    terminal.result(
+        f"row {first.row} of {job.reader.name}, to {address}: {outcome.state.value} {outcome.text}".rstrip()
+    )
+    terminal.json(
+        {
+            "campaign": job.options.name,
+            "test_to": address,
+            "row": first.row,
+            "outcome": outcome.state.value,
+            "reason": outcome.text,
+            "provider": job.provider.name,
+            "provider_id": outcome.provider_id,
+        }
+    )
+    return ExitCode.OK if outcome.state is State.ACCEPTED else ExitCode.INCOMPLETE

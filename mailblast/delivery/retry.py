@@ -1,0 +1,114 @@
+"""What follows from one attempt: pure decisions, no waiting and no sending."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from mailblast.model.outcome import Attempt, Disposition, State
+from mailblast.model.reply import Reply, Scope
+
+#: Times one message may go back to the queue in one run, for reasons that are not its own.
+MAX_REQUEUES = 6
+#: Failures of the connection in a row, without a single answer to a message between them, that stop the run.
+MAX_BROKEN_IN_ROW = 25
+#: Equal refusals of the sender's domain in a row that stop the run: the rest of the list would fail alike.
+MAX_DOMAIN_REFUSALS_IN_ROW = 10
+#: First wait before a deferred recipient is tried again; doubled each time (RFC 6647 greylists pass after minutes).
+DEFERRED_BASE_S = 300.0
+#: Longest such wait; Postfix's maximal_backoff_time.
+DEFERRED_MAX_S = 4000.0
+
+
+class Action(Enum):
+    """What to do with a message after an attempt."""
+
+    #: It has its outcome.
+    SETTLE = "settle"
+    #: Back to the queue, no attempt charged.
+    REQUEUE = "requeue"
+    #: The account or the provider is the trouble: this message is unsent and the run stops.
+    STOP = "stop"
+
+
+class Decision(NamedTuple):
+    """An action and, where the message settles, its state."""
+
+    action: Action
+    state: State = State.UNSENT
+    #: Seconds before a requeued message is handed out again.
+    delay_s: float = 0.0
+
+
+SETTLED = {
+    Disposition.ACCEPTED: State.ACCEPTED,
+    Disposition.IN_DOUBT: State.IN_DOUBT,
+    Disposition.PERMANENT: State.FAILED,
+}
+
+
+def decide(attempt: Attempt, *, requeues: int) -> Decision:
+    """Decide what follows from an attempt.
+
+    Args:
+        attempt: How it ended.
+        requeues: How often this message went back to the queue before.
+
+    Returns:
+        A decision; the same arguments always give the same one.
+    """
+    disposition = attempt.disposition
+    if disposition in {Disposition.ACCEPTED, Disposition.IN_DOUBT}:
+        return Decision(Action.SETTLE, SETTLED[disposition])
+    if attempt.scope is Scope.ACCOUNT:
+        return Decision(Action.STOP)
+    if disposition is Disposition.NOT_SENT or attempt.scope is Scope.CONNECTION:
+        if requeues >= MAX_REQUEUES:
+            return Decision(Action.SETTLE, State.DEFERRED)
+        # The first repeat costs nothing (a stale or rotated connection); after that the server gets room.
+        return Decision(Action.REQUEUE, delay_s=0.0 if requeues == 0 else 0.25 * 2.0 ** (requeues - 1))
+    return Decision(Action.SETTLE, SETTLED.get(disposition, State.DEFERRED))
+
+
+def deferred_delay_s(attempts: int, jitter: float) -> float:
+    """Return the wait before a deferred recipient's next attempt.
+
+    Args:
+        attempts: Attempts made so far, at least 1.
+        jitter: Between 0 and 1; spreads the wait over ± 20 %.
+    """
+    wait = min(DEFERRED_BASE_S * 2.0 ** (attempts - 1), DEFERRED_MAX_S)
+    return wait * (0.8 + 0.4 * jitter)
+
+
+class Breaker:
+    """Counts failures in a row that mean the whole run, not one recipient."""
+
+    def __init__(self) -> None:
+        self._broken = 0
+        self._domain_refusals = 0
+        self._last_refusal = ""
+
+    def see(self, attempt: Attempt) -> str:
+        """Take note of an attempt; return why the run must stop, or an empty text."""
+        if attempt.disposition is Disposition.NOT_SENT or (
+            attempt.disposition is Disposition.TEMPORARY and attempt.scope is Scope.CONNECTION
+        ):
+            self._broken += 1
+            if self._broken >= MAX_BROKEN_IN_ROW:
+                return f"{self._broken} attempts in a row ended without an answer to the message"
+            return ""
+        self._broken = 0
+        if attempt.disposition is Disposition.ACCEPTED:
+            self._domain_refusals = 0
+        elif attempt.scope is Scope.DOMAIN and attempt.disposition is Disposition.PERMANENT:
+            return self._see_domain_refusal(attempt.reply)
+        return ""
+
+    def _see_domain_refusal(self, reply: Reply | None) -> str:
+        refusal = f"{reply.code} {reply.enhanced}".rstrip() if reply else ""
+        self._domain_refusals = self._domain_refusals + 1 if refusal == self._last_refusal else 1
+        self._last_refusal = refusal
+        if self._domain_refusals >= MAX_DOMAIN_REFUSALS_IN_ROW:
+            return f"the sending domain was refused {self._domain_refusals} times in a row with {refusal}"
+        return ""

@@ -1,0 +1,125 @@
+"""Batches on this event loop: one provider pulls from one pipeline, a few batches are under way at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from mailblast.errors import MailblastError, ProviderUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mailblast.clock import Clock
+    from mailblast.delivery.pipeline import Pipeline
+    from mailblast.model.outcome import Outcome
+    from mailblast.model.recipient import Batch
+    from mailblast.providers.provider import Provider
+
+#: Times the provider is asked to connect again, without one message answered in between, before the run stops.
+MAX_RECONNECTS = 6
+#: Waits before these: 0.5, 1, 2 … seconds; about half a minute in all, enough for a server's restart.
+RECONNECT_BASE_S = 0.5
+
+
+class InlineExecutor:
+    """Run batches here.
+
+    Args:
+        pipeline: Feeds the provider; stopped here when the provider cannot go on.
+        provider: Open; stays open.
+        clock: Waits between attempts to connect.
+        batches_in_flight: ``submit()`` waits while so many are under way.
+        on_done: Called with the outcomes of each finished batch.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        provider: Provider,
+        clock: Clock,
+        *,
+        batches_in_flight: int,
+        on_done: Callable[[Sequence[Outcome]], None],
+    ) -> None:
+        self._pipeline = pipeline
+        self._provider = provider
+        self._clock = clock
+        self._limit = batches_in_flight
+        self._on_done = on_done
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._delivering: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._delivering = asyncio.create_task(self._deliver(), name="provider")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pipeline.close()
+        if self._delivering is not None:
+            if self._pipeline.stopped is None:
+                await self._delivering
+            else:
+                await self._end_delivering()
+
+    async def submit(self, batch: Batch) -> None:
+        """Start a batch; wait first while too many are under way."""
+        while len(self._under_way) >= self._limit:
+            await self._some_done()
+        self._under_way.add(asyncio.create_task(self._run(batch)))
+
+    async def drain(self) -> None:
+        """Wait until every batch has its outcomes."""
+        while self._under_way:
+            await self._some_done()
+
+    def abort(self) -> None:
+        """Stop at once: connections are cut, what was complete on the wire without a reply is in doubt."""
+        if self._delivering is not None:
+            self._delivering.cancel()
+
+    async def _some_done(self) -> None:
+        done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def _run(self, batch: Batch) -> None:
+        outcomes = await self._pipeline.deliver_batch(batch)
+        try:
+            self._on_done(outcomes)
+        except MailblastError as error:
+            self._pipeline.stop(error)
+
+    async def _end_delivering(self) -> None:
+        """Let the provider finish what is in flight, unless it only waits to connect again."""
+        assert self._delivering is not None
+        if not self._pipeline.in_flight:
+            self._delivering.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._delivering
+
+    async def _deliver(self) -> None:
+        try:
+            await self._keep_delivering()
+        except MailblastError as error:
+            self._pipeline.stop(error)
+        finally:
+            # Also on cancellation and on a defect: whoever waits for a batch must not wait for ever.
+            self._pipeline.stop_if_unfinished(ProviderUnavailableError("The provider ended early."))
+
+    async def _keep_delivering(self) -> None:
+        failures = 0
+        while True:
+            answered = self._pipeline.answered
+            try:
+                await self._provider.deliver(self._pipeline)
+            except ProviderUnavailableError:
+                failures = failures + 1 if self._pipeline.answered == answered else 1
+                if failures > MAX_RECONNECTS:
+                    raise
+            else:
+                return
+            if self._pipeline.stopped is not None:
+                return
+            await self._clock.sleep(RECONNECT_BASE_S * 2 ** (failures - 1))

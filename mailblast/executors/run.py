@@ -1,0 +1,233 @@
+"""One run of a campaign, from the first row to the last outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from mailblast.delivery.intake import Intake, Selection
+from mailblast.delivery.retry import deferred_delay_s
+from mailblast.errors import ListError, MailblastError, RunInterruptedError
+from mailblast.executors.inline import InlineExecutor
+from mailblast.executors.reading import chunks
+from mailblast.journal.journal import ClaimPolicy
+from mailblast.model.outcome import Outcome, State
+from mailblast.model.recipient import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mailblast.clock import Clock
+    from mailblast.delivery.pipeline import Pipeline
+    from mailblast.journal.journal import Journal
+    from mailblast.model.recipient import Recipient
+    from mailblast.model.row import BadRow
+    from mailblast.monitor.metrics import Monitor
+    from mailblast.providers.provider import Provider
+
+#: After the first signal, what is in flight gets this long to be answered.
+DRAIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How one run goes about its list."""
+
+    batch_size: int = 100
+    batches_in_flight: int = 5
+    #: How long deferred recipients are tried again in this run, in seconds from its start.
+    retry_for_s: float = 3600.0
+    selection: Selection = field(default_factory=Selection)
+    policy: ClaimPolicy = field(default_factory=ClaimPolicy)
+
+
+class Source(NamedTuple):
+    """The list as a run sees it."""
+
+    recipients: Iterator[Recipient | BadRow]
+    #: Whether reading may wait for a pipe.
+    may_block: bool
+    #: Bytes of the list read so far.
+    position_bytes: Callable[[], int]
+
+
+class RunResult(NamedTuple):
+    """What one run came to. ``rows`` is ``skipped`` plus the sum of ``counts``."""
+
+    rows: int
+    skipped: int
+    held: int
+    counts: dict[State, int]
+    started_s: float
+    finished_s: float
+    #: Why it ended before its time; None where it did not.
+    stopped: MailblastError | None
+
+
+class CampaignRun:
+    """Send a list once through: what is left of it, and no one twice.
+
+    Args:
+        journal: Open, its run begun.
+        pipeline: Logs to a segment of that journal.
+        provider: Open; stays open.
+        source: The list.
+        settings: How.
+        clock: Times and waits.
+        monitor: Told about each outcome.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        make_pipeline: Callable[[Callable[[Outcome], None]], Pipeline],
+        provider: Provider,
+        source: Source,
+        settings: RunSettings,
+        *,
+        clock: Clock,
+        monitor: Monitor,
+    ) -> None:
+        self._journal = journal
+        self._pipeline = make_pipeline(self._count)
+        self._provider = provider
+        self._source = source
+        self._settings = settings
+        self._clock = clock
+        self._monitor = monitor
+        self._counts = dict.fromkeys(State, 0)
+        self._intake = Intake(
+            journal,
+            settings.policy,
+            settings.selection,
+            batch_size=settings.batch_size,
+            clock=clock,
+            on_outcome=self._count,
+        )
+        self._executor = InlineExecutor(
+            self._pipeline,
+            provider,
+            clock,
+            batches_in_flight=settings.batches_in_flight,
+            on_done=self._fold,
+        )
+        self._started_s = clock.now()
+        self._jitter = random.Random(journal.token)  # noqa: S311 - spreads waits, guards nothing
+
+    async def run(self) -> RunResult:
+        """Run to the end of the list, of the second tries, or of patience.
+
+        Raises:
+            JournalError: Outcomes could not be recorded; what was recorded before stays.
+        """
+        error: MailblastError | None = None
+        with self._signals():
+            async with self._executor:
+                try:
+                    error = await self._send_list()
+                except MailblastError as stop:
+                    self._pipeline.stop(stop)
+                await self._executor.drain()
+        intake = self._intake
+        return RunResult(
+            intake.rows,
+            intake.skipped,
+            intake.held,
+            self._counts,
+            self._started_s,
+            self._clock.now(),
+            self._pipeline.stopped or error,
+        )
+
+    async def _send_list(self) -> ListError | None:
+        """Send the list and try again what was deferred; return what broke the list."""
+        broken: ListError | None = None
+        try:
+            await self._read_list()
+        except ListError as error:
+            # What was read before the broken row is good and is sent.
+            broken = error
+        for batch in self._intake.rest():
+            await self._executor.submit(batch)
+        await self._executor.drain()
+        if broken is None:
+            await self._second_tries()
+        return broken
+
+    async def _read_list(self) -> None:
+        source, intake, monitor = self._source, self._intake, self._monitor
+        reading = chunks(
+            source.recipients,
+            self._settings.batch_size,
+            may_block=source.may_block,
+            until=self._pipeline.stopping,
+        )
+        async with contextlib.aclosing(reading):
+            async for rows in reading:
+                skipped = intake.skipped
+                for batch in intake.take(rows):
+                    await self._executor.submit(batch)
+                monitor.skip(intake.skipped - skipped)
+                monitor.progress(intake.rows, source.position_bytes())
+                if intake.full:
+                    return
+
+    async def _second_tries(self) -> None:
+        """Try deferred recipients again while this run has patience."""
+        deadline = self._started_s + self._settings.retry_for_s
+        while self._pipeline.stopped is None:
+            due_s = self._journal.next_due_s()
+            if due_s is None or due_s > deadline:
+                return
+            await self._sleep(due_s - self._clock.now())
+            while self._pipeline.stopped is None and (
+                claims := self._journal.due(self._clock.now(), limit=self._settings.batch_size)
+            ):
+                self._counts[State.DEFERRED] -= len(claims)
+                self._monitor.retry(len(claims))
+                await self._executor.submit(Batch(-1, claims))
+            await self._executor.drain()
+
+    async def _sleep(self, seconds: float) -> None:
+        slept = asyncio.ensure_future(self._clock.sleep(max(seconds, 0.0)))
+        stopped = asyncio.ensure_future(self._pipeline.stopping.wait())
+        await asyncio.wait({slept, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        slept.cancel()
+        stopped.cancel()
+
+    def _count(self, outcome: Outcome) -> None:
+        self._counts[outcome.state] += 1
+        self._monitor.record(outcome)
+
+    def _fold(self, outcomes: Sequence[Outcome]) -> None:
+        now = self._clock.now()
+        retries = {
+            outcome.id: now + deferred_delay_s(max(outcome.attempts, 1), self._jitter.random())
+            for outcome in outcomes
+            if outcome.state is State.DEFERRED
+        }
+        self._journal.fold(outcomes, retry_at=retries)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _interrupt(self, number: int) -> None:
+        """First signal: hand out nothing more, wait a bounded time for what is in flight. Second: cut it."""
+        if self._pipeline.stopped is not None:
+            self._executor.abort()
+            return
+        name = signal.Signals(number).name
+        self._pipeline.stop(RunInterruptedError(f"Interrupted by {name}.", signal_number=number))
+        asyncio.get_running_loop().call_later(DRAIN_S, self._executor.abort)

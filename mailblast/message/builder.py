@@ -1,0 +1,163 @@
+"""One recipient's content written out as a message."""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from mailblast.errors import RowFaultError, UsageError
+from mailblast.message.headers import encode_mailbox, encode_unstructured, format_date
+from mailblast.message.mime import boundary, known_lines, quoted_printable
+from mailblast.model.campaign import Mailbox
+from mailblast.model.message import Message
+
+if TYPE_CHECKING:
+    from mailblast.model.campaign import Campaign
+    from mailblast.model.message import Content
+    from mailblast.model.recipient import Claim, Recipient
+
+#: What a row without a name is called in the text, not on the envelope (``recipients`` sets it).
+PLACEHOLDER_NAME = "there"
+
+# Headers written here, or that would reach others than the recipient.
+_OURS = frozenset({"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "sender", "mime-version"})
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\r\n")
+_BLANKS = re.compile(r"[ \t]+")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+
+_PART = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+_TEXT, _HTML = _PART % b"plain", _PART % b"html"
+
+
+class MessageBuilder:
+    """Write messages of one campaign; what they share is prepared once.
+
+    Args:
+        campaign: Its token is part of the Message-IDs, and keys their opaque half.
+
+    Raises:
+        UsageError: The sender or the reply address cannot be written into a header.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._sender = campaign.sender.address
+        self._from = _constant("From", campaign.sender)
+        reply_to = b"" if campaign.reply_to is None else _constant("Reply-To", campaign.reply_to)
+        self._shared = reply_to + b"MIME-Version: 1.0\r\n"
+        self._needs_smtputf8 = not self._sender.isascii()
+        if not _TOKEN.fullmatch(campaign.token):
+            raise UsageError("The campaign's token may hold letters, digits, hyphens and underscores only.")
+        # Equal keys of two campaigns give different identifiers, and none tells the address it was made from.
+        self._identifier = blake2b(key=blake2b(campaign.token.encode()).digest(), digest_size=8)
+        self._id_begin = f"<{campaign.token}."
+        self._id_end = f"@{self._sender.rpartition('@')[2]}>"
+        self._known = known_lines((campaign.template.text, campaign.template.html))
+        line = boundary(campaign.token).encode()
+        self._alternative = b'Content-Type: multipart/alternative; boundary="%s"\r\n\r\n' % line
+        # The line break before a boundary belongs to it (RFC 2046 section 5.1.1).
+        self._begin_text = b"--%s\r\n%s" % (line, _TEXT)
+        self._begin_html = b"\r\n--%s\r\n%s" % (line, _HTML)
+        self._end = b"\r\n--%s--\r\n" % line
+
+    def build(self, claim: Claim, content: Content) -> Message:
+        """Return the message for one claim.
+
+        Args:
+            claim: Its address is envelope and To alike, its date the Date header.
+            content: Rendered for it.
+
+        Raises:
+            RowFaultError: Something in the row cannot stand in a message.
+        """
+        recipient = claim.recipient
+        address = recipient.address
+        message_id = self.message_id(recipient.key)
+        to = encode_mailbox("To", Mailbox(_display_name(recipient), address))
+        headers = b"".join((
+            self._from,
+            to,
+            encode_unstructured("Subject", content.subject),
+            f"Date: {format_date(claim.dated_s)}\r\nMessage-ID: {message_id}\r\n".encode(),
+            self._shared,
+            _extra_headers(content.headers) if content.headers else b"",
+        ))  # fmt: skip
+        needs_smtputf8 = self._needs_smtputf8 or not address.isascii()
+        _check(headers, needs_smtputf8=needs_smtputf8)
+        parts = (headers + self._body(content),)
+        digest = 0
+        for part in parts:
+            digest = crc32(part, digest)
+        return Message(claim.id, self._sender, address, message_id, parts, digest, needs_smtputf8)
+
+    def message_id(self, key: str) -> str:
+        """Return the Message-ID of the recipient with this key, with its angle brackets; always the same one.
+
+        Raises:
+            RowFaultError: The key holds a lone surrogate.
+        """
+        identifier = self._identifier.copy()
+        try:
+            identifier.update(key.encode())
+        except UnicodeEncodeError:
+            raise RowFaultError("The key holds half a character (a lone surrogate).") from None
+        return f"{self._id_begin}{identifier.hexdigest()}{self._id_end}"
+
+    def _body(self, content: Content) -> bytes:
+        text, html = content.text, content.html
+        if text is not None and html is not None:
+            return b"".join((
+                self._alternative,
+                self._begin_text,
+                quoted_printable(text, self._known),
+                self._begin_html,
+                quoted_printable(html, self._known),
+                self._end,
+            ))  # fmt: skip
+        if html is not None:
+            return _HTML + quoted_printable(html, self._known)
+        if text is not None:
+            return _TEXT + quoted_printable(text, self._known)
+        raise RowFaultError("The message has no content.")
+
+
+def _constant(name: str, mailbox: Mailbox) -> bytes:
+    try:
+        line = encode_mailbox(name, mailbox)
+        _check(line, needs_smtputf8=not mailbox.address.isascii())
+    except RowFaultError as error:
+        fix = "Use an address such as news@example.com, with or without a name before it."
+        raise UsageError(f"{name} cannot be written into a message: {mailbox.address!r}.", fix=fix) from error
+    return line
+
+
+def _display_name(recipient: Recipient) -> str:
+    """Return the name that the row gave; empty where it gave none and only the placeholder is known."""
+    name = recipient.variables.get("name")
+    if not isinstance(name, str) or (name == PLACEHOLDER_NAME and recipient.fields.get("name") != name):
+        return ""
+    return _BLANKS.sub(" ", name).strip(" ")
+
+
+def _extra_headers(headers: tuple[tuple[str, str], ...]) -> bytes:
+    lines = []
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered in _OURS or lowered.startswith("content-"):
+            raise RowFaultError(f"The header {name} may not be set.")
+        # An empty value means that this row has none.
+        if value.strip(" "):
+            lines.append(encode_unstructured(name, value))
+    return b"".join(lines)
+
+
+def _check(headers: bytes, *, needs_smtputf8: bool) -> None:
+    """Look at the header block as a whole once more: each line break is ours, each byte one that may stand there.
+
+    The writers of the lines see to that; this holds also when one of them is changed.
+    """
+    breaks = headers.count(b"\r\n")
+    whole = headers.count(b"\n") == breaks == headers.count(b"\r") and b"\r\n\r\n" not in headers
+    if not whole or not (needs_smtputf8 or headers.isascii()) or headers.translate(None, _CONTROLS) != headers:
+        raise RowFaultError("A value would break the header of the message; look for control characters in the row.")

@@ -1,0 +1,274 @@
+"""Counters of a run, with a window over its last minute.
+
+**The window.** Time since the monitor was made is cut into whole seconds. The window is the running second and the 59
+before it: up to 60 s, and the whole run while that is shorter. Rates are divided by the time that the window really
+covers, ``min(uptime, 59 s + what has passed of the running second)``, where the guide always divides by 60; so a run
+of ten seconds is graded by ten seconds, and a steady run measures its true rate at every instant.
+
+**Delivery errors.** Attempted are messages accepted, failed, deferred or in doubt; all but the first are errors.
+Invalid, suppressed and duplicate rows were never attempted: they count as rows done, not as throughput or errors.
+
+Recording costs the same however long the run is: each second has one slot of a ring, with a cell per provider and a
+histogram of times. No outcome is kept.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from mailblast.model.outcome import State
+from mailblast.monitor.error_counts import ErrorCounts
+from mailblast.monitor.grade import UNGRADED, Grade, check_rate_limit, grade
+from mailblast.monitor.histogram import BINS, EDGES_S, percentile_ms
+from mailblast.monitor.snapshot import ProviderFigures, Snapshot, estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mailblast.clock import Clock
+    from mailblast.model.outcome import Outcome
+
+__all__ = ["Monitor", "Snapshot"]
+
+WINDOW_S = 60
+
+#: One more than the window, so that the history can show 60 whole seconds beside the running one.
+_SLOTS = WINDOW_S + 1
+
+#: No clock tells shorter runs apart from none.
+_SHORTEST_S = 0.001
+
+_ACCEPTED = State.ACCEPTED
+#: Attempted and not accepted.
+_ERRORS = frozenset({State.FAILED, State.DEFERRED, State.IN_DOUBT})
+#: What an operator may be able to mend.
+_MENDABLE = _ERRORS | {State.INVALID}
+
+
+class _Cell:
+    """One provider in one second, or in the whole run."""
+
+    __slots__ = ("failed", "sent", "spent_s")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.failed = 0
+        self.spent_s = 0.0
+
+    def add(self, other: _Cell) -> None:
+        self.sent += other.sent
+        self.failed += other.failed
+        self.spent_s += other.spent_s
+
+
+class _Second:
+    """One slot of the ring."""
+
+    __slots__ = ("cells", "times", "unattempted")
+
+    def __init__(self) -> None:
+        self.cells: dict[str, _Cell] = {}
+        self.times = [0] * BINS
+        #: Outcomes without an attempt.
+        self.unattempted = 0
+
+
+class Monitor:
+    """Counts outcomes and tells how the run goes. For one thread.
+
+    Args:
+        clock: Only ``monotonic`` is asked, once per outcome.
+        total_bytes: Length of the list, for the fraction done; None where it is unknown.
+        rate_limit_per_s: Limit that the run keeps, in messages a second; the grade is measured against it.
+        total_rows: Length of the list in rows, where that is known; goes before ``total_bytes``.
+
+    Raises:
+        ValueError: The rate limit is not positive and finite.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        total_bytes: int | None = None,
+        rate_limit_per_s: float | None = None,
+        total_rows: int | None = None,
+    ) -> None:
+        check_rate_limit(rate_limit_per_s)
+        self._rate_limit_per_s = rate_limit_per_s
+        self._waiting = ""
+        self._total_bytes = total_bytes
+        self._total_rows = total_rows
+        self._monotonic = clock.monotonic
+        self._started_s = clock.monotonic()
+        self._position_bytes: int | None = None
+        self._rows_read = 0
+        self._skipped = 0
+        self._number = 0
+        self._next = 1
+        self._ring = [_Second() for _ in range(_SLOTS)]
+        self._second = self._ring[0]
+        #: Per provider, of the seconds that have left the ring.
+        self._past: dict[str, _Cell] = {}
+        #: Every state but accepted, which the cells count.
+        self._counts = dict.fromkeys(State, 0)
+        self._errors = ErrorCounts()
+
+    def record(self, outcome: Outcome) -> None:
+        """Count one outcome. Takes about a microsecond."""
+        elapsed_s = self._monotonic() - self._started_s
+        if elapsed_s >= self._next:
+            self._turn(int(elapsed_s))
+        second = self._second
+        state = outcome.state
+        accepted = state is _ACCEPTED
+        if not accepted:
+            self._counts[state] += 1
+            if state in _MENDABLE:
+                self._errors.note(outcome)
+            if state not in _ERRORS:
+                second.unattempted += 1
+                return
+        provider = outcome.provider
+        cell = second.cells.get(provider)
+        if cell is None:
+            cell = second.cells[provider] = _Cell()
+        if accepted:
+            cell.sent += 1
+        else:
+            cell.failed += 1
+        duration_s = outcome.duration_s
+        cell.spent_s += duration_s
+        second.times[bisect_right(EDGES_S, duration_s)] += 1
+
+    def skip(self, count: int) -> None:
+        """Count more rows that an earlier run has dealt with."""
+        self._skipped += count
+
+    def retry(self, count: int) -> None:
+        """Take back deferred outcomes: so many recipients are tried again, and will be recorded again."""
+        self._counts[State.DEFERRED] -= count
+
+    def progress(self, rows: int, position_bytes: int | None) -> None:
+        """Tell how far the list is read.
+
+        Args:
+            rows: Rows read since the start, those skipped included.
+            position_bytes: Bytes of the list consumed, on the scale of ``total_bytes``; None where it is unknown.
+        """
+        self._rows_read = rows
+        self._position_bytes = position_bytes
+
+    def pace(self, rate_limit_per_s: float | None, waiting: str = "") -> None:
+        """Tell the limit in force from now on, and what the run waits for.
+
+        Args:
+            rate_limit_per_s: Messages a second, where the provider or the run's own rules changed it; None for none.
+            waiting: Why nothing is sent just now, in a few words; empty where the run does not wait.
+
+        Raises:
+            ValueError: The rate limit is not positive and finite.
+        """
+        check_rate_limit(rate_limit_per_s)
+        self._rate_limit_per_s = rate_limit_per_s
+        self._waiting = waiting
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures of this instant. Takes a fraction of a millisecond: for once a second, not per outcome."""
+        elapsed_s = self._monotonic() - self._started_s
+        if elapsed_s >= self._next:
+            self._turn(int(elapsed_s))
+        oldest = max(0, self._number - WINDOW_S + 1)
+        seconds = [self._ring[number % _SLOTS] for number in range(oldest, self._number + 1)]
+        window_s = max(elapsed_s - oldest, _SHORTEST_S)
+        cells = _total(second.cells for second in seconds)
+        everything = _total([self._past, *(second.cells for second in self._ring)])
+
+        sent = sum(cell.sent for cell in cells.values())
+        attempted = sent + sum(cell.failed for cell in cells.values())
+        average_ms = 1_000 * sum(cell.spent_s for cell in cells.values()) / attempted if attempted else 0.0
+        error_rate = (attempted - sent) / attempted if attempted else 0.0
+        rows_per_s = (attempted + sum(second.unattempted for second in seconds)) / window_s
+        times = [sum(bins) for bins in zip(*(second.times for second in seconds), strict=True)]
+        counts = {**self._counts, _ACCEPTED: sum(cell.sent for cell in everything.values())}
+        fraction, time_left_s = self._estimate(self._skipped + sum(counts.values()), rows_per_s)
+        return Snapshot(
+            counts=counts,
+            rows_read=self._rows_read,
+            skipped=self._skipped,
+            sent=counts[_ACCEPTED],
+            failed=sum(counts[state] for state in _ERRORS),
+            window_s=window_s,
+            attempted=attempted,
+            throughput_per_s=attempted / window_s,
+            error_rate=error_rate,
+            average_ms=average_ms,
+            p50_ms=percentile_ms(times, 0.50),
+            p95_ms=percentile_ms(times, 0.95),
+            history=self._history(),
+            providers=tuple(
+                _figures(name, cells.get(name), total, window_s) for name, total in sorted(everything.items())
+            ),
+            errors=self._errors.groups(),
+            uptime_s=elapsed_s,
+            rows_per_s=rows_per_s,
+            fraction=fraction,
+            time_left_s=time_left_s,
+            rate_limit_per_s=self._rate_limit_per_s,
+            waiting=self._waiting,
+            grade=self._grade(attempted, window_s, error_rate, average_ms),
+        )
+
+    def _turn(self, number: int) -> None:
+        """Make ``number`` the running second; slots between are emptied, and what they held goes to the past."""
+        for passed in range(max(self._number + 1, number - WINDOW_S), number + 1):
+            slot = self._ring[passed % _SLOTS]
+            for name, cell in slot.cells.items():
+                self._past.setdefault(name, _Cell()).add(cell)
+            if slot.cells or slot.unattempted:
+                self._ring[passed % _SLOTS] = _Second()
+        self._number = number
+        self._next = number + 1
+        self._second = self._ring[number % _SLOTS]
+
+    def _history(self) -> tuple[int, ...]:
+        whole = range(max(0, self._number - WINDOW_S), self._number)
+        return tuple(
+            sum(cell.sent + cell.failed for cell in self._ring[number % _SLOTS].cells.values()) for number in whole
+        )
+
+    def _estimate(self, finished: int, rows_per_s: float) -> tuple[float | None, float | None]:
+        if self._total_rows is not None:
+            return estimate(finished, max(self._total_rows, finished), rows_per_s)
+        if not self._total_bytes or not self._position_bytes or not self._rows_read:
+            return None, None
+        # The reader is ahead of the outcomes: its bytes tell how many rows there are, the outcomes how many are done.
+        rows = self._rows_read * max(self._total_bytes / self._position_bytes, 1.0)
+        return estimate(finished, rows, rows_per_s)
+
+    def _grade(self, attempted: int, window_s: float, error_rate: float, average_ms: float) -> Grade:
+        if not attempted:
+            return UNGRADED
+        return grade(
+            error_rate=error_rate,
+            throughput_per_s=attempted / window_s,
+            average_ms=average_ms,
+            rate_limit_per_s=self._rate_limit_per_s,
+        )
+
+
+def _total(parts: Iterable[dict[str, _Cell]]) -> dict[str, _Cell]:
+    total: dict[str, _Cell] = {}
+    for part in parts:
+        for name, cell in part.items():
+            total.setdefault(name, _Cell()).add(cell)
+    return total
+
+
+def _figures(name: str, window: _Cell | None, total: _Cell, window_s: float) -> ProviderFigures:
+    if window is None:
+        return ProviderFigures(name, 0, 0, 0.0, 0.0, total.sent, total.failed)
+    attempted = window.sent + window.failed
+    average_ms = 1_000 * window.spent_s / attempted
+    return ProviderFigures(name, window.sent, window.failed, average_ms, attempted / window_s, total.sent, total.failed)

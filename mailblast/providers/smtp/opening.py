@@ -1,0 +1,283 @@
+"""Open a session: connect, EHLO, STARTTLS and AUTH through aiosmtplib, then take its transport over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiosmtplib
+
+from mailblast.errors import AccountError, ProviderError, ProviderUnavailableError
+from mailblast.model.outcome import Disposition
+from mailblast.model.reply import Scope, Stage
+from mailblast.providers.smtp.opening_errors import certificate_error, connect_error, refused
+from mailblast.providers.smtp.replies import classify, said_reply
+from mailblast.providers.smtp.transaction import Extensions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mailblast.providers.smtp.settings import SmtpSettings
+
+#: A name that a server may look up; "localhost" and names without a dot are of no use to it.
+FULL_NAME = re.compile(r"(?=.{4,253}$)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+#: Methods in the order of preference: on an encrypted session the simplest is the safest, for it is tried once.
+LOGIN_METHODS = ("plain", "login", "cram-md5")
+
+
+class Opened(NamedTuple):
+    """A session ready for its first transaction."""
+
+    transport: asyncio.Transport
+    extensions: Extensions
+    #: Keywords and parameters of the last EHLO, keywords in lower case.
+    offered: dict[str, str]
+
+
+def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
+    """Return the TLS settings of all sessions of a pool: verified certificates, at least TLS 1.2 (RFC 8314 section 4).
+
+    Raises:
+        ProviderUnavailableError: The file of certificates cannot be used.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.ca_file:
+        try:
+            context.load_verify_locations(cafile=settings.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ProviderUnavailableError(
+                f"The certificates in {settings.ca_file} cannot be used: {error}.", fix="Give a PEM file with ?ca=FILE."
+            ) from error
+    return context
+
+
+async def open_session(settings: SmtpSettings, context: ssl.SSLContext | None) -> Opened:
+    """Open one session and log in. Nothing is left open when this raises or is cancelled.
+
+    Args:
+        settings: Where and how.
+        context: None only for ``tls=none``.
+
+    Raises:
+        ProviderUnavailableError: The server cannot be reached, trusted or used.
+        AccountError: The login was refused.
+    """
+    connected = await _connect(settings)
+    client = aiosmtplib.SMTP(
+        hostname=settings.host,
+        local_hostname=await _helo_name(settings, connected),
+        sock=connected,
+        use_tls=settings.tls == "implicit",
+        start_tls=False,
+        tls_context=context,
+        timeout=settings.timeouts.ehlo,
+    )
+    try:
+        async with _told_plainly(settings, Stage.CONNECT):
+            await client.connect(timeout=settings.timeouts.greeting)
+        await _greet(client, settings)
+        if settings.tls == "starttls":
+            await _start_tls(client, settings)
+            await _greet(client, settings)
+        if settings.user:
+            await _login(client, settings)
+        return _take_over(client, settings)
+    except BaseException:
+        client.close()
+        connected.close()
+        raise
+
+
+async def _connect(settings: SmtpSettings) -> socket.socket:
+    """Connect to the first address of the host that answers."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(settings.timeouts.connect):
+            failure: OSError | None = None
+            for family, kind, protocol, address in await _addresses(settings):
+                connecting = socket.socket(family, kind, protocol)
+                connecting.setblocking(False)
+                try:
+                    await loop.sock_connect(connecting, address)
+                except OSError as error:
+                    connecting.close()
+                    failure = failure or error
+                except BaseException:
+                    connecting.close()
+                    raise
+                else:
+                    return connecting
+            raise failure or OSError("the name has no address")
+    except OSError as error:
+        raise connect_error(settings, error) from error
+
+
+async def _addresses(settings: SmtpSettings) -> list[tuple[int, int, int, tuple[object, ...]]]:
+    loop = asyncio.get_running_loop()
+    try:
+        numeric = ipaddress.ip_address(settings.host.partition("%")[0])
+    except ValueError:
+        found = await loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+    if numeric.version == 4 or "%" not in settings.host:  # noqa: PLR2004 - IPv4
+        family = socket.AF_INET if numeric.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IPv4
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, (settings.host, settings.port))]
+    found = await loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+
+
+async def _helo_name(settings: SmtpSettings, connected: socket.socket) -> str:
+    """Return the name to greet with: a full name of this machine, else its address as a literal (RFC 5321 4.1.4)."""
+    if settings.local_hostname:
+        return settings.local_hostname
+    if not settings.on_loopback:
+        name = await asyncio.to_thread(socket.getfqdn)
+        if FULL_NAME.fullmatch(name) and not name.startswith("localhost"):
+            return name
+    address = str(connected.getsockname()[0]).partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+async def _greet(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
+    async with _told_plainly(settings, Stage.EHLO):
+        try:
+            await client.ehlo(timeout=settings.timeouts.ehlo)
+        except aiosmtplib.SMTPHeloError as error:
+            # Servers without extensions (RFC 5321 section 4.1.4); never where TLS or a login needs them.
+            if settings.tls == "starttls" or settings.user or error.code not in {500, 502, 504}:
+                raise
+            await client.helo(timeout=settings.timeouts.ehlo)
+
+
+async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
+    if not client.supports_extension("starttls"):
+        raise ProviderUnavailableError(
+            f"{settings.address} does not offer STARTTLS, so nothing was sent to it in clear.",
+            fix="Use smtps:// with port 465 if it has implicit TLS; otherwise the connection may be tampered with.",
+        )
+    protocol, transport = client.protocol, client.transport
+    assert protocol is not None
+    assert isinstance(transport, asyncio.Transport)
+    guard = _PlaintextGuard(protocol, transport)
+    transport.set_protocol(guard)
+    try:
+        async with _told_plainly(settings, Stage.STARTTLS):
+            await client.starttls(timeout=settings.timeouts.ehlo)
+    except ProviderError:
+        if not guard.injected:
+            raise
+        raise ProviderUnavailableError(
+            f"{settings.address} sent more than its reply to STARTTLS before encryption began.",
+            fix="Somebody may be tampering with the connection; try from another network.",
+        ) from None
+
+
+class _PlaintextGuard(asyncio.Protocol):
+    """Stands in front of aiosmtplib's protocol while STARTTLS is answered, and cuts a connection that says more.
+
+    What follows the reply in clear cannot come from a server that waits for the handshake (RFC 3207 section 4.2).
+    """
+
+    def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport) -> None:
+        self._inner = inner
+        self._transport = transport
+        self._received = b""
+        self.injected = False
+
+    def data_received(self, data: bytes) -> None:
+        self._received = (self._received + data)[-10_000:]
+        lines = self._received.split(b"\n")
+        complete = next((number for number, line in enumerate(lines[:-1]) if line[3:4] != b"-"), None)
+        if complete is not None and any(lines[complete + 1 :]):
+            self.injected = True
+            self._transport.abort()
+        else:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+
+async def _login(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
+    assert settings.password is not None
+    offered = client.server_auth_methods
+    method = next((method for method in LOGIN_METHODS if method in offered), None)
+    if method is None:
+        said = f"offers {', '.join(offered).upper()}" if offered else "offers no login"
+        raise ProviderUnavailableError(
+            f"{settings.address} {said}, so '{settings.user}' cannot log in with a password.",
+            fix="Leave the user out of the DSN if the server needs none, or check host and port.",
+        )
+    log_in = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[method]
+    async with _told_plainly(settings, Stage.AUTH):
+        await log_in(settings.user, settings.password.reveal(), timeout=settings.timeouts.ehlo)
+
+
+def _take_over(client: aiosmtplib.SMTP, settings: SmtpSettings) -> Opened:
+    transport = client.transport
+    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+        raise ProviderUnavailableError(f"{settings.address} closed the connection after the login.")
+    offered = dict(client.esmtp_extensions)
+    # From here on the client has nothing that it could close.
+    client.protocol = client.transport = None
+    size = offered.get("size")
+    limit = int(size) if size and size.isascii() and size.isdigit() and len(size) < 20 else 0  # noqa: PLR2004 - RFC 1870
+    extensions = Extensions(
+        pipelining="pipelining" in offered,
+        smtputf8="smtputf8" in offered,
+        size=size is not None,
+        size_limit=limit or None,
+    )
+    return Opened(transport, extensions, offered)
+
+
+@contextlib.asynccontextmanager
+async def _told_plainly(settings: SmtpSettings, stage: Stage) -> AsyncIterator[None]:
+    """Turn what aiosmtplib and the TLS layer raise into one line with its remedy."""
+    try:
+        yield
+    except aiosmtplib.SMTPResponseException as error:
+        if error.code < 0:
+            raise ProviderUnavailableError(
+                f"{settings.address} does not speak SMTP: it sent a line that is no reply.", fix="Check host and port."
+            ) from None
+        reply = said_reply(error.code, error.message, stage)
+        disposition, scope = classify(reply)
+        if scope is Scope.ACCOUNT and disposition is Disposition.PERMANENT and stage is Stage.AUTH:
+            raise AccountError(
+                f"{settings.address} refused the login of '{settings.user}': {refused(reply)}.",
+                fix="Check the user name in the DSN and the password in SMTP_PASSWORD.",
+            ) from None
+        raise ProviderUnavailableError(
+            f"{settings.address} refused {stage.value.upper()}: {refused(reply)}.", fix=_remedy(stage)
+        ) from None
+    except aiosmtplib.SMTPTimeoutError as error:
+        raise ProviderUnavailableError(
+            f"{settings.address} did not answer {stage.value.upper()} in time.",
+            fix="The port may want TLS from the first byte (smtps://, 465), or the server is overloaded.",
+        ) from error
+    except (aiosmtplib.SMTPException, OSError) as error:
+        raise certificate_error(settings, error, stage) from error
+
+
+def _remedy(stage: Stage) -> str:
+    if stage is Stage.CONNECT:
+        return "The server takes no connection from here right now; fewer --connections may help, or a later try."
+    if stage is Stage.AUTH:
+        return "The login is not possible right now; try later."
+    return "Try later, or ask the server's operator."

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import FakeClock
+
+from mailblast.delivery.composer import ContentChangedError
+from mailblast.delivery.pipeline import Pipeline
+from mailblast.delivery.throttle import Rate, Throttle
+from mailblast.errors import AccountError, JournalError, ProviderUnavailableError, RowFaultError
+from mailblast.model.message import Message
+from mailblast.model.outcome import Attempt, Disposition, Outcome, State
+from mailblast.model.recipient import Batch, Claim, Recipient
+from mailblast.model.reply import Reply, Scope, Stage
+
+if TYPE_CHECKING:
+    from mailblast.errors import MailblastError
+
+OK = Attempt(Disposition.ACCEPTED, Reply(250, "2.0.0", "queued as 1", Stage.BODY), Scope.MESSAGE, 0.1, "1")
+LOST = Attempt(Disposition.NOT_SENT, None, Scope.CONNECTION)
+DOUBT = Attempt(Disposition.IN_DOUBT, None, Scope.CONNECTION)
+GREY = Attempt(Disposition.TEMPORARY, Reply(451, "4.7.1", "greylisted", Stage.RCPT), Scope.RECIPIENT)
+QUOTA = Attempt(Disposition.PERMANENT, Reply(550, "5.4.5", "daily quota", Stage.MAIL), Scope.ACCOUNT)
+
+
+class OneLineComposer:
+    """Makes a message of its claim's address; rows named ``bad`` cannot be rendered, ``changed`` have changed."""
+
+    def compose(self, claim: Claim) -> Message:
+        address = claim.recipient.address
+        if address.startswith("bad"):
+            raise RowFaultError("is undefined", column="plan")
+        if address.startswith("changed"):
+            raise ContentChangedError
+        return Message(claim.id, "s@x.test", address, f"<{claim.id}@x.test>", (address.encode(),), claim.id)
+
+
+class RecordingLog:
+    """Keeps what is written, in order; fails from a given commit on."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.buffered: list[str] = []
+        self.fails = False
+
+    def begin(self, claim_id: int, digest: int, time_s: float) -> None:
+        self.buffered.append(f"begin {claim_id}")
+
+    def finish(self, outcome: Outcome) -> None:
+        self.buffered.append(f"{outcome.state} {outcome.id}")
+
+    def commit(self) -> None:
+        if self.fails and self.buffered:
+            raise JournalError("disk full")
+        self.lines += self.buffered
+        self.buffered.clear()
+
+
+class Bench:
+    """A pipeline with everything around it visible."""
+
+    def __init__(self, *rates: Rate) -> None:
+        self.clock = FakeClock()
+        self.log = RecordingLog()
+        self.seen: list[Outcome] = []
+        self.pipeline = Pipeline(
+            OneLineComposer(),  # type: ignore[arg-type]  # stands in for rendering, which has its own tests
+            self.log,
+            Throttle(rates),
+            provider_name="test",
+            clock=self.clock,
+            on_outcome=self.seen.append,
+        )
+
+    def submit(self, *addresses: str, attempts: int = 0) -> asyncio.Task[list[Outcome]]:
+        claims = tuple(
+            Claim(number, Recipient(number + 1, address, address, {}, {"email": address}), 0, attempts)
+            for number, address in enumerate(addresses, 1)
+        )
+        return asyncio.create_task(self.pipeline.deliver_batch(Batch(0, claims)))
+
+    def send(self, attempt: Attempt) -> Message:
+        message = self.pipeline.take()
+        assert message is not None
+        self.pipeline.begin(message)
+        self.pipeline.commit()
+        self.pipeline.finish(message, attempt)
+        return message
+
+
+async def turn() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_batch_outcomes_come_in_the_order_of_claims() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test", "bad@x.test", "c@x.test", attempts=2)
+    await turn()
+    first, second = bench.pipeline.take(), bench.pipeline.take()
+    assert first is not None
+    assert second is not None
+    assert bench.pipeline.take() is None
+    for message, attempt in ((second, GREY), (first, OK)):
+        bench.pipeline.begin(message)
+        bench.pipeline.commit()
+        bench.pipeline.finish(message, attempt)
+    outcomes = await batch
+    assert [State.ACCEPTED, State.INVALID, State.DEFERRED] == [outcome.state for outcome in outcomes]
+    assert [3, 2, 3] == [outcome.attempts for outcome in outcomes]
+    assert (250, "2.0.0", "queued as 1", "1", "<1@x.test>", "test") == (
+        outcomes[0].code,
+        outcomes[0].enhanced,
+        outcomes[0].text,
+        outcomes[0].provider_id,
+        outcomes[0].message_id,
+        outcomes[0].provider,
+    )
+    assert outcomes[0].fields is None
+    assert outcomes[2].fields == {"email": "c@x.test"}
+    assert outcomes[1].text == "column 'plan': is undefined"
+    assert len(bench.seen) == 3
+
+
+async def test_mark_is_on_file_before_and_outcome_after() -> None:
+    bench = Bench()
+    bench.submit("a@x.test")
+    await turn()
+    bench.send(OK)
+    assert bench.log.lines == ["begin 1"]
+    await turn()
+    assert bench.log.lines == ["begin 1", "accepted 1"]
+
+
+async def test_lost_connection_goes_back_to_the_queue_and_takes_its_mark_back() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test")
+    await turn()
+    bench.send(LOST)
+    bench.send(OK)
+    (outcome,) = await batch
+    await turn()
+    assert (State.ACCEPTED, 1) == (outcome.state, outcome.attempts)
+    assert bench.log.lines == ["begin 1", "unsent 1", "begin 1", "accepted 1"]
+
+
+async def test_connection_that_is_lost_again_and_again_defers_after_bounded_attempts() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test")
+    await turn()
+    tries = 0
+    while not batch.done():
+        assert await bench.pipeline.wait()
+        bench.send(LOST)
+        tries += 1
+        await turn()
+    assert tries == 7
+    assert [State.DEFERRED] == [outcome.state for outcome in await batch]
+    assert sum(bench.clock.slept) == pytest.approx(0.25 + 0.5 + 1 + 2 + 4)
+
+
+async def test_lost_reply_is_in_doubt_and_not_repeated() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test")
+    await turn()
+    bench.send(DOUBT)
+    (outcome,) = await batch
+    assert (State.IN_DOUBT, 1) == (outcome.state, outcome.digest)
+    assert bench.pipeline.take() is None
+
+
+async def test_changed_content_stays_in_doubt() -> None:
+    bench = Bench()
+    batch = bench.submit("changed@x.test")
+    await turn()
+    assert bench.pipeline.take() is None
+    (outcome,) = await batch
+    assert outcome.state is State.IN_DOUBT
+    assert "changed" in outcome.text
+
+
+async def test_account_refusal_stops_the_run_and_leaves_the_rest_unsent() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test", "b@x.test", "c@x.test")
+    await turn()
+    bench.send(QUOTA)
+    assert [State.UNSENT] * 3 == [outcome.state for outcome in await batch]
+    assert [0, 0, 0] == [outcome.attempts for outcome in await batch]
+    assert isinstance(bench.pipeline.stopped, AccountError)
+    assert "550 5.4.5 daily quota" in str(bench.pipeline.stopped)
+    assert not await bench.pipeline.wait()
+    assert [State.UNSENT] == [outcome.state for outcome in await bench.submit("d@x.test")]
+
+
+async def test_stop_lets_what_is_in_flight_finish() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test", "b@x.test")
+    await turn()
+    message = bench.pipeline.take()
+    assert message is not None
+    reason = ProviderUnavailableError("gone")
+    bench.pipeline.stop(reason)
+    bench.pipeline.stop(AccountError("later"))
+    assert bench.pipeline.take() is None
+    assert bench.pipeline.in_flight == 1
+    bench.pipeline.finish(message, OK)
+    assert [State.ACCEPTED, State.UNSENT] == [outcome.state for outcome in await batch]
+    assert bench.pipeline.stopped is reason
+
+
+async def test_lost_connection_after_stop_is_unsent() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test")
+    await turn()
+    message = bench.pipeline.take()
+    assert message is not None
+    bench.pipeline.begin(message)
+    bench.pipeline.stop(AccountError("no"))
+    bench.pipeline.finish(message, LOST)
+    assert [State.UNSENT] == [outcome.state for outcome in await batch]
+    await turn()
+    assert bench.log.lines == ["begin 1", "unsent 1"]
+
+
+async def test_wait_ends_when_closed_and_everything_is_finished() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test")
+    bench.pipeline.close()
+    await turn()
+    assert await bench.pipeline.wait()
+    message = bench.pipeline.take()
+    assert message is not None
+    waiting = asyncio.create_task(bench.pipeline.wait())
+    await turn()
+    assert not waiting.done()
+    bench.pipeline.finish(message, OK)
+    assert not await waiting
+    await batch
+
+
+async def test_wait_wakes_for_a_batch_that_comes_later() -> None:
+    bench = Bench()
+    waiting = asyncio.create_task(bench.pipeline.wait())
+    await turn()
+    assert not waiting.done()
+    bench.submit("a@x.test")
+    assert await waiting
+
+
+async def test_rate_holds_messages_back_until_their_time() -> None:
+    bench = Bench(Rate(2, 1))
+    bench.submit("a@x.test", "b@x.test")
+    await turn()
+    bench.send(OK)
+    assert bench.pipeline.take() is None
+    before = bench.clock.now()
+    assert await bench.pipeline.wait()
+    assert bench.clock.now() - before == pytest.approx(0.5)
+    bench.send(OK)
+
+
+async def test_row_that_cannot_be_rendered_spends_no_permit() -> None:
+    bench = Bench(Rate(1, 1))
+    bench.submit("bad@x.test", "b@x.test")
+    await turn()
+    assert bench.send(OK).recipient == "b@x.test"
+
+
+async def test_full_disk_stops_the_run() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test", "b@x.test")
+    await turn()
+    message = bench.pipeline.take()
+    assert message is not None
+    bench.pipeline.begin(message)
+    bench.pipeline.commit()
+    bench.log.fails = True
+    bench.pipeline.finish(message, OK)
+    await turn()
+    assert isinstance(bench.pipeline.stopped, JournalError)
+    assert [State.ACCEPTED, State.UNSENT] == [outcome.state for outcome in await batch]
+
+
+async def test_provider_that_ends_early_leaves_nobody_waiting() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test", "b@x.test", "c@x.test")
+    await turn()
+    begun, taken = bench.pipeline.take(), bench.pipeline.take()
+    assert begun is not None
+    assert taken is not None
+    bench.pipeline.begin(begun)
+    reason: MailblastError = ProviderUnavailableError("ended")
+    bench.pipeline.stop_if_unfinished(reason)
+    assert [State.IN_DOUBT, State.UNSENT, State.UNSENT] == [outcome.state for outcome in await batch]
+    assert bench.pipeline.stopped is reason
+
+
+async def test_always_broken_connection_stops_the_run() -> None:
+    bench = Bench()
+    addresses = [f"r{number}@x.test" for number in range(40)]
+    batch = bench.submit(*addresses)
+    while bench.pipeline.stopped is None:
+        assert await bench.pipeline.wait()
+        bench.send(LOST)
+        await turn()
+    assert isinstance(bench.pipeline.stopped, ProviderUnavailableError)
+    assert {State.UNSENT} == {outcome.state for outcome in await batch}
+
+
+async def test_empty_batch_is_done_at_once() -> None:
+    assert await Bench().pipeline.deliver_batch(Batch(0, ())) == []
