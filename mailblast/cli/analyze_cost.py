@@ -25,13 +25,17 @@ class Per(StrEnum):
 
 
 def analyze_cost(
-    volume: Annotated[str, typer.Option("--volume", "-v", metavar="N", help="Messages: 5000, 5k, 1.2M.", show_default=False)],
+    volume: Annotated[
+        str, typer.Option("--volume", "-v", metavar="N", help="Messages: 5000, 5k, 1.2M.", show_default=False)
+    ],
     per: Annotated[Per, typer.Option("--per", help="What the volume is counted over; a month is 30 days.")] = Per.MONTH,
     approach: Annotated[
         str | None,
         typer.Option("--approach", metavar="NAME", help="Only this one: directSMTP, queueSMTP, ses, sendgrid."),
     ] = None,
-    price_list: Annotated[str, typer.Option("--price-list", metavar="NAME", help="Whose prices; guide is built in.")] = "guide",
+    price_list: Annotated[
+        str, typer.Option("--price-list", metavar="NAME", help="Whose prices; guide is built in.")
+    ] = "guide",
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,16 +12,15 @@ from mailblast.cli.settings import Settings
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
 
-if TYPE_CHECKING:
-    from mailblast.cli.bulk_run import BulkOptions
-
 
 def bulk(
     list_: Annotated[
-        str, typer.Argument(metavar="LIST", help="A .csv, .tsv, .jsonl, .ndjson or .txt file, each also .gz; - is stdin.")
+        str,
+        typer.Argument(metavar="LIST", help="A .csv, .tsv, .jsonl, .ndjson or .txt file, each also .gz; - is stdin."),
     ],
     template: Annotated[
-        Path, typer.Option("--template", "-t", metavar="FILE", help="A .html, .txt or .md template.", show_default=False)
+        Path,
+        typer.Option("--template", "-t", metavar="FILE", help="A .html, .txt or .md template.", show_default=False),
     ],
     subject: options.Subject = None,
     sender: options.Sender = None,
@@ -39,19 +38,25 @@ def bulk(
     encoding: options.Encoding = "utf-8",
     email_column: options.EmailColumn = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, max=10_000, metavar="N", help="Recipients in a batch. [default: 100]")
+        int | None,
+        typer.Option("--batch-size", min=1, max=10_000, metavar="N", help="Recipients in a batch. [default: 100]"),
     ] = None,
     batches: Annotated[
-        int | None, typer.Option("--batches", min=1, max=100, metavar="N", help="Batches in flight at once. [default: 5]")
+        int | None,
+        typer.Option("--batches", min=1, max=100, metavar="N", help="Batches in flight at once. [default: 5]"),
     ] = None,
     connections: options.Connections = None,
     messages_per_connection: options.MessagesPerConnection = None,
     rate: options.Rates = None,
     retry_for: Annotated[
         str | None,
-        typer.Option("--retry-for", metavar="TIME", help="Try deferred recipients again so long: 90s, 30m, 2h. [default: 1h]"),
+        typer.Option(
+            "--retry-for", metavar="TIME", help="Try deferred recipients again so long: 90s, 30m, 2h. [default: 1h]"
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Send to N recipients at most in this run.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Send to N recipients at most in this run.")
+    ] = None,
     sample: Annotated[
         str | None,
         typer.Option("--sample", metavar="SHARE", help="Only a random share, such as 1%; the rest may follow later."),
@@ -61,7 +66,9 @@ def bulk(
         typer.Option("--test-to", metavar="ADDR", help="The first message to ADDR instead; nothing is recorded."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the delivery; contacts nobody.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also those that failed for good before.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also those that failed for good before.")
+    ] = False,
     resend_in_doubt: Annotated[
         bool, typer.Option("--resend-in-doubt", help="Also those in doubt, byte for byte; some may get it twice.")
     ] = False,
@@ -101,8 +108,8 @@ def bulk(
         list_format=list_format,
         encoding=encoding,
         email_column=email_column,
-        batch_size=settings.number("MAILBLAST_BATCH_SIZE", batch_size, 100),
-        batches=settings.number("MAILBLAST_BATCHES", batches, 5),
+        batch_size=settings.number("MAILBLAST_BATCH_SIZE", batch_size) or 100,
+        batches=settings.number("MAILBLAST_BATCHES", batches) or 5,
         connections=connections,
         messages_per_connection=messages_per_connection,
         rates=tuple(rate or ()),
@@ -146,4 +153,3 @@ def parse_share(text: str) -> float:
     if not 0 < percent <= 100:  # noqa: PLR2004 - a percentage
         raise UsageError(f"--sample '{text}' is no share.", fix="Write it like 1%.")
     return percent / 100
-

@@ -157,7 +157,8 @@ class BulkJob:
             )
         if journal.recovered:
             self.terminal.warn(
-                f"mailblast: {journal.recovered} in doubt from a run that was killed; see 'mailblast failures {options.name}'."
+                f"mailblast: {journal.recovered} in doubt from a run that was killed; "
+                f"see 'mailblast failures {options.name}'."
             )
         if start.previous_runs == 0 and not self._may_start():
             self.terminal.warn("mailblast: nothing was sent.")
@@ -170,9 +171,7 @@ class BulkJob:
         return code
 
     def _open_journal(self) -> Journal:
-        journal = Journal.open(
-            self.settings.home, self.options.name, clock=self.clock, durable=self.options.durable
-        )
+        journal = Journal.open(self.settings.home, self.options.name, clock=self.clock, durable=self.options.durable)
         self.stack.callback(journal.close)
         return journal
 
@@ -202,7 +201,9 @@ class BulkJob:
                 make_pipeline,
                 self.provider,
                 Source(self.recipients, campaigns.may_block(options.list_source), self.reader.position_bytes),
-                RunSettings(options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy),
+                RunSettings(
+                    options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy
+                ),
                 clock=self.clock,
                 monitor=monitor,
             )
@@ -234,7 +235,6 @@ class BulkJob:
         return count <= ASK_ABOVE or self.terminal.ask(
             f"Send '{self.template.name}' to {count:,} recipients by {self.provider.name}?"
         )
-
 
 
 def _exit_code(result: RunResult) -> int:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Where mail goes when nothing is configured.
 DEFAULT_VIA = "outbox:outbox"
-#: Messages in a second to a remote SMTP server whose limits are not known.
-DEFAULT_REMOTE_RATE = "5/s"
 UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -113,7 +111,7 @@ def transport_of(
     Raises:
         UsageError: The DSN, a rate or a setting cannot be honoured.
     """
-    from mailblast.delivery.throttle import Throttle, parse_rate
+    from mailblast.delivery.throttle import Rate, Throttle, parse_rate
     from mailblast.providers.dsn import parse_dsn
     from mailblast.providers.registry import make_provider
 
@@ -128,18 +126,15 @@ def transport_of(
     provider = make_provider(
         dsn,
         settings.values,
-        connections=settings.number("MAILBLAST_CONNECTIONS", connections, 5),
-        messages_per_connection=settings.number("MAILBLAST_MESSAGES_PER_CONNECTION", messages_per_connection, 100),
+        connections=settings.number("MAILBLAST_CONNECTIONS", connections),
+        messages_per_connection=settings.number("MAILBLAST_MESSAGES_PER_CONNECTION", messages_per_connection),
         clock=clock,
     )
-    texts = rates or (settings.text("MAILBLAST_RATE") or "").split() or [default_rate(provider)]
-    parsed = tuple(rate for rate in map(parse_rate, texts) if rate is not None)
-    return Transport(dsn, provider, Throttle(parsed), is_default=not via and not configured)
-
-
-def default_rate(provider: Provider) -> str:
-    """Return the limit where none is asked for: gentle to a remote server, none on this machine."""
-    return DEFAULT_REMOTE_RATE if provider.leaves_machine and not provider.on_loopback else "none"
+    texts = rates or (settings.text("MAILBLAST_RATE") or "").split()
+    asked = [rate for rate in map(parse_rate, texts) if rate is not None]
+    if not texts and provider.limits.rate_per_s is not None:
+        asked = [Rate(provider.limits.rate_per_s, 1.0)]
+    return Transport(dsn, provider, Throttle(tuple(asked)), is_default=not via and not configured)
 
 
 def show_notices(settings: Settings, transport: Transport) -> list[str]:

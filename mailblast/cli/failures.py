@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,14 +17,18 @@ from mailblast.errors import UsageError
 if TYPE_CHECKING:
     from mailblast.model.outcome import State
 
+FORMATS: dict[str, Literal["csv", "jsonl"]] = {".csv": "csv", ".jsonl": "jsonl"}
 DEFAULT_STATES = "failed,deferred,in_doubt,invalid"
 
 
 def failures(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its name, as 'mailblast status' shows it.")],
-    states: Annotated[str, typer.Option("--state", metavar="STATES", help="Which outcomes, with commas.")] = DEFAULT_STATES,
+    states: Annotated[
+        str, typer.Option("--state", metavar="STATES", help="Which outcomes, with commas.")
+    ] = DEFAULT_STATES,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A .csv or .jsonl file. [default: CSV on stdout]")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A .csv or .jsonl file. [default: CSV on stdout]"),
     ] = None,
     debug: options.Debug = False,
 ) -> int:
@@ -44,14 +48,16 @@ def failures(
         if output is None:
             write_failures(lambda: reader.outcomes(wanted), sys.stdout, format="csv")
             return ExitCode.OK
-        format_ = output.suffix.removeprefix(".").lower()
-        if format_ not in {"csv", "jsonl"}:
+        kind = FORMATS.get(output.suffix.lower())
+        if kind is None:
             raise UsageError(f"-o {output} ends neither in .csv nor in .jsonl.", fix="Name the file by one of these.")
         try:
             with output.open("w", encoding="utf-8", newline="") as target:
-                count = write_failures(lambda: reader.outcomes(wanted), target, format=format_)
+                count = write_failures(lambda: reader.outcomes(wanted), target, format=kind)
         except OSError as error:
-            raise UsageError(f"{output} cannot be written: {error.strerror}.", fix="Give another file to -o.") from error
+            raise UsageError(
+                f"{output} cannot be written: {error.strerror}.", fix="Give another file to -o."
+            ) from error
     Terminal().note(f"{count:,} rows written to {output}")
     return ExitCode.OK
 
@@ -67,5 +73,7 @@ def parse_states(text: str) -> tuple[State, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in set(State)]
     if unknown or not names:
-        raise UsageError(f"--state '{text}' holds no outcome '{', '.join(unknown)}'.", fix=f"Known are: {', '.join(State)}.")
+        raise UsageError(
+            f"--state '{text}' holds no outcome '{', '.join(unknown)}'.", fix=f"Known are: {', '.join(State)}."
+        )
     return tuple(State(name) for name in names)

@@ -13,7 +13,9 @@ from mailblast.cli.terminal import Terminal
 
 
 def recommend(
-    volume: Annotated[str, typer.Option("--volume", "-v", metavar="N", help="Messages: 5000, 5k, 1.2M.", show_default=False)],
+    volume: Annotated[
+        str, typer.Option("--volume", "-v", metavar="N", help="Messages: 5000, 5k, 1.2M.", show_default=False)
+    ],
     per: Annotated[Per, typer.Option("--per", help="What the volume is counted over; a month is 30 days.")] = Per.DAY,
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,

@@ -20,18 +20,34 @@ if TYPE_CHECKING:
 
 
 def send(
-    to: Annotated[list[str], typer.Option("--to", metavar="ADDR", help="Recipient; repeatable, each gets an own message.", show_default=False)],
-    template: Annotated[Path | None, typer.Option("--template", "-t", metavar="FILE", help="A .html, .txt or .md template.")] = None,
-    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Text of the message; - reads it from stdin.")] = None,
-    html: Annotated[str | None, typer.Option("--html", metavar="HTML", help="HTML of the message; - reads it from stdin.")] = None,
+    to: Annotated[
+        list[str],
+        typer.Option(
+            "--to", metavar="ADDR", help="Recipient; repeatable, each gets an own message.", show_default=False
+        ),
+    ],
+    template: Annotated[
+        Path | None, typer.Option("--template", "-t", metavar="FILE", help="A .html, .txt or .md template.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="TEXT", help="Text of the message; - reads it from stdin.")
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="HTML", help="HTML of the message; - reads it from stdin.")
+    ] = None,
     subject: options.Subject = None,
-    variables: Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Template variable; repeatable.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", metavar="FILE.json", help="Template variables as one JSON object.")] = None,
+    variables: Annotated[
+        list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Template variable; repeatable.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE.json", help="Template variables as one JSON object.")
+    ] = None,
     sender: options.Sender = None,
     reply_to: options.ReplyTo = None,
     via: options.Via = None,
     idempotency_key: Annotated[
-        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key sends once, however often it is called.")
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="The same key sends once, however often it is called."),
     ] = None,
     json_output: options.JsonOutput = False,
     quiet: options.Quiet = False,
@@ -52,7 +68,9 @@ def send(
     if not given or (template is not None and len(given) > 1):
         raise UsageError("The message is missing, or given twice.", fix="Give --template, or --text and/or --html.")
     if text == html == "-":
-        raise UsageError("--text and --html cannot both be read from stdin.", fix="Give one of them as a template file.")
+        raise UsageError(
+            "--text and --html cannot both be read from stdin.", fix="Give one of them as a template file."
+        )
     content = (
         load_template(template, subject=subject)
         if template is not None
@@ -85,7 +103,9 @@ def read_variables(pairs: list[str], path: Path | None) -> dict[str, Any]:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UsageError(f"--data {path} cannot be read: {error}.", fix="Give a file with one JSON object.") from error
+            raise UsageError(
+                f"--data {path} cannot be read: {error}.", fix="Give a file with one JSON object."
+            ) from error
         if not isinstance(document, dict):
             raise UsageError(f"--data {path} holds no JSON object.", fix='Write it like {"name": "Ann"}.')
         values.update(document)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop, outcome_text
-from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
+from mailblast.cli.exit_codes import exit_code_of, exit_code_of_counts
 from mailblast.clock import SystemClock
 from mailblast.errors import CampaignLockedError, MailblastError
 from mailblast.executors.once import deliver_claims
@@ -120,9 +120,7 @@ def _deliver(
     if not claims:
         return [], None
     try:
-        work = deliver_claims(
-            claims, campaign, transport.provider, transport.throttle, journal, clock, monitor.record
-        )
+        work = deliver_claims(claims, campaign, transport.provider, transport.throttle, journal, clock, monitor.record)
         return loop.run(work), None
     except MailblastError as error:
         return [], error

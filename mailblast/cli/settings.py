@@ -68,8 +68,8 @@ class Settings:
         """Return the flag where given, else the setting of that name, else None."""
         return flag if flag is not None else self.values.get(name)
 
-    def number(self, name: str, flag: int | None, default: int) -> int:
-        """Return the flag, else the setting as a whole number of at least 1, else the default.
+    def number(self, name: str, flag: int | None) -> int | None:
+        """Return the flag, else the setting as a whole number of at least 1, else None.
 
         Raises:
             UsageError: The setting is no such number.
@@ -78,7 +78,7 @@ class Settings:
             return flag
         text = self.values.get(name)
         if text is None:
-            return default
+            return None
         if not text.isascii() or not text.isdigit() or int(text) < 1:
             raise UsageError(f"{name} in {self._sources[name]} is '{text}'.", fix="Give a whole number from 1 up.")
         return int(text)

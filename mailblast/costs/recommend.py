@@ -23,11 +23,12 @@ RATES_PER_S = {"directSMTP": 5, "queueSMTP": 5, "ses": 14, "sendgrid": 1_000}
 _A_DAY_S = 86_400
 _BULK = "mailblast bulk list.csv --template welcome.html"
 
+# Run from cron, the journal is the queue: what one run leaves unsent or deferred, the next one sends.
 _COMMANDS = {
     "directSMTP": f"{_BULK} --via smtp",
-    "queueSMTP": f"{_BULK} --via smtp --queue",
-    "ses": f"{_BULK} --via ses",
-    "sendgrid": f"{_BULK} --via sendgrid --queue",
+    "queueSMTP": f"{_BULK} --via smtp --retry-for 1h",
+    "ses": f"{_BULK} --via smtp --rate 14/s",
+    "sendgrid": f"{_BULK} --via smtp --rate 1000/s --connections 20",
 }
 
 _WHY = {
@@ -66,11 +67,20 @@ _LIMITS = {
     ),
 }
 
+# docs.aws.amazon.com/ses, "SMTP endpoints"; www.twilio.com/docs/sendgrid, "Integrating with the SMTP API".
+_OWN_SERVER = "Set SMTP_HOST, SMTP_PORT, SMTP_USER and SMTP_PASSWORD."
 _CONNECT = {
-    "directSMTP": "Set SMTP_HOST, SMTP_PORT, SMTP_USER and SMTP_PASSWORD.",
-    "queueSMTP": "Set SMTP_HOST, SMTP_PORT, SMTP_USER and SMTP_PASSWORD.",
-    "ses": "Set up AWS credentials, verify the sending domain in SES, and ask for production access.",
-    "sendgrid": "Set SENDGRID_API_KEY and authenticate the sending domain in SendGrid.",
+    "directSMTP": (_OWN_SERVER,),
+    "queueSMTP": (_OWN_SERVER, "Put the command into cron, every 10 minutes: each run sends what the last one left."),
+    "ses": (
+        "Verify the sending domain in SES, ask for production access, and make SMTP credentials.",
+        "Set SMTP_HOST=email-smtp.REGION.amazonaws.com, SMTP_PORT=587, SMTP_USER and SMTP_PASSWORD.",
+    ),
+    "sendgrid": (
+        "Authenticate the sending domain in SendGrid and make an API key.",
+        "Set SMTP_HOST=smtp.sendgrid.net, SMTP_PORT=587, SMTP_USER=apikey and SMTP_PASSWORD to the key.",
+        "Put the command into cron, every 10 minutes: each run sends what the last one left.",
+    ),
 }
 
 
@@ -165,17 +175,14 @@ def _too_slow(duration_s: float, rate_per_s: int) -> tuple[str, ...]:
 
 def _setup(approach: str, daily: float) -> tuple[str, ...]:
     steps = [
-        _CONNECT[approach],
+        *_CONNECT[approach],
         "SPF: publish a TXT record that names the servers allowed to send for your domain.",
-        "DKIM: publish the public key, and have every message signed with a key of 2,048 bits.",
+        "DKIM: publish the public key, and have the server sign every message with a key of 2,048 bits.",
         "DMARC: publish a policy at _dmarc under your domain; p=none with a report address is a start.",
     ]
     if daily >= BULK_SENDER_PER_DAY:
         steps.append(
-            "Unsubscribe: from 5,000 messages a day on, mailbox providers want one-click unsubscribe; "
-            "add --unsubscribe with your own URL."
+            "Unsubscribe: from 5,000 messages a day on, mailbox providers want one-click unsubscribe in every message."
         )
-    if "--queue" in _COMMANDS[approach]:
-        steps.append("Start mailblast worker: it delivers what is queued.")
     steps.append("Check it all with mailblast verify before the first run.")
     return tuple(steps)

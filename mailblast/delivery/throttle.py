@@ -14,15 +14,15 @@ RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*", re.ASCII | re.IGNOREC
 
 
 class Rate(NamedTuple):
-    """A limit of ``count`` recipients in ``per_s`` seconds."""
+    """A limit of ``recipients`` in ``per_s`` seconds."""
 
-    count: float
+    recipients: float
     per_s: float
 
     @property
     def per_second(self) -> float:
         """The same limit by the second."""
-        return self.count / self.per_s
+        return self.recipients / self.per_s
 
 
 def parse_rate(text: str) -> Rate | None:
@@ -51,7 +51,7 @@ class Throttle:
     """
 
     def __init__(self, rates: tuple[Rate, ...] = ()) -> None:
-        self._intervals = tuple(rate.per_s / rate.count for rate in rates)
+        self._intervals = tuple(rate.per_s / rate.recipients for rate in rates)
         self._next = [-math.inf] * len(rates)
         #: The tightest limit, for the grade and for estimates; None where there is none.
         self.per_second = min((rate.per_second for rate in rates), default=None)

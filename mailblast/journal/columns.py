@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mailblast.journal.codes import ACCEPTED, CODES, FAILED, STATES
-from mailblast.model.outcome import Outcome
+from mailblast.journal.codes import CODES, STATES
+from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +21,18 @@ OUTCOME_COLUMNS = (
 FAULT_COLUMNS = "0, key, address, row, state, time, '', 0, '', text, 0, 0.0, '', NULL, fields"
 
 
+def accept_values(outcome: Outcome) -> tuple[Any, ...]:
+    """Return an accepted outcome as the values that the accepting statement takes."""
+    # Unpacked at once: this is done for every message, and look-ups by name would cost more than the rest.
+    claim_id, _, _, _, _, time_s, provider, code, enhanced, text, attempts, duration_s, _, by_id, digest, _ = outcome
+    return time_s, provider, code, enhanced, text, attempts, duration_s, by_id, digest, claim_id
+
+
 def fold_values(outcome: Outcome) -> tuple[Any, ...]:
-    """Return an outcome as the values that the fold statement takes."""
-    code = CODES[outcome.state]
+    """Return another outcome as the values that the folding statement takes."""
     return (
-        code in {ACCEPTED, FAILED},
-        code,
+        outcome.state is State.FAILED,
+        CODES[outcome.state],
         outcome.time_s,
         outcome.provider,
         outcome.code,
@@ -36,8 +42,7 @@ def fold_values(outcome: Outcome) -> tuple[Any, ...]:
         outcome.duration_s,
         outcome.provider_id,
         outcome.digest,
-        code == ACCEPTED,
-        None if code == ACCEPTED else to_json(outcome.fields),
+        to_json(outcome.fields),
         outcome.id,
     )
 

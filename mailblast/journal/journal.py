@@ -181,7 +181,7 @@ class Journal:
         """
         # First, so that the segment never says less than the table.
         self._segment.flush()
-        kept = [self._with_fields(outcome) for outcome in outcomes]
+        kept = [each if each.state is State.ACCEPTED else self._with_fields(each) for each in outcomes]
         self._table.fold(kept, [self._retry(claim_id, at) for claim_id, at in (retry_at or {}).items()])
         ids = [outcome.id for outcome in outcomes]
         self._claimer.close(ids)
@@ -276,7 +276,7 @@ class Journal:
         self.close()
 
     def _with_fields(self, outcome: Outcome) -> Outcome:
-        if outcome.state is State.ACCEPTED or outcome.fields is not None:
+        if outcome.fields is not None:
             return outcome
         recipient = self._claimer.recipient(outcome.id)
         return outcome if recipient is None else outcome._replace(fields=recipient.fields)

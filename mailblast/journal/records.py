@@ -66,13 +66,11 @@ def encode_void(claim_id: int) -> bytes:
 def encode_outcome(outcome: Outcome) -> bytes:
     """Return the line of an outcome. Key, address and row are not in it: the keyed table has them."""
     # Unpacked at once: this is done for every message, and sixteen look-ups by name cost as much as all the rest.
-    (claim_id, _, _, _, state, time_s, provider, reply, enhanced, text, attempts, duration_s, _, by_id, digest, fields) = (
-        outcome
-    )
+    ident, _, _, _, state, time_s, by, reply, enhanced, text, attempts, duration_s, _, by_id, digest, fields = outcome
     columns = "null" if fields is None or state is State.ACCEPTED else json.dumps(dict(fields))
     body = (
-        f'["o",{claim_id},{CODES[state]},{int(time_s * 1e6)},{reply},{attempts},{int(duration_s * 1e6)},'
-        f"{'null' if digest is None else digest},{_quote(enhanced)},{_quote(text)},{_quote(provider)},"
+        f'["o",{ident},{CODES[state]},{int(time_s * 1e6)},{reply},{attempts},{int(duration_s * 1e6)},'
+        f"{'null' if digest is None else digest},{_quote(enhanced)},{_quote(text)},{_quote(by)},"
         f"{_quote(by_id)},{columns}]"
     ).encode("ascii")
     return b"%08x %b\n" % (crc32(body), body)

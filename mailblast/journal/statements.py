@@ -16,12 +16,20 @@ WHERE id = ?
 
 HOLD = "UPDATE recipient SET row = ?, fields = ? WHERE id = ?"
 
-# Accepted is final. In doubt gives way to an answer only: the first copy may be with the reader.
+# Accepted is final, and follows on everything.
+ACCEPT = f"""
+UPDATE recipient SET
+    state = {ACCEPTED}, time = ?, provider = ?, code = ?, enhanced = ?, text = ?, attempts = ?, duration = ?,
+    provider_id = ?, digest = coalesce(?, digest), fields = NULL
+WHERE id = ? AND state <> {ACCEPTED}
+"""
+
+# In doubt gives way to an answer only: the first copy may be with the reader.
 FOLD = f"""
 UPDATE recipient SET
     state = CASE WHEN state = {IN_DOUBT} AND NOT ? THEN {IN_DOUBT} ELSE ? END,
     time = ?, provider = ?, code = ?, enhanced = ?, text = ?, attempts = ?, duration = ?, provider_id = ?,
-    digest = coalesce(?, digest), fields = CASE WHEN ? THEN NULL ELSE coalesce(?, fields) END
+    digest = coalesce(?, digest), fields = coalesce(?, fields)
 WHERE id = ? AND state <> {ACCEPTED}
 """
 

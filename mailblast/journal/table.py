@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from mailblast.journal import statements
 from mailblast.journal.codes import CODES, IN_DOUBT, SENDING, STATES
-from mailblast.journal.columns import FAULT_COLUMNS, OUTCOME_COLUMNS, fault_values, fold_values, storable, to_outcome
+from mailblast.journal.columns import (
+    FAULT_COLUMNS,
+    OUTCOME_COLUMNS,
+    accept_values,
+    fault_values,
+    fold_values,
+    storable,
+    to_outcome,
+)
 from mailblast.journal.database import key_hash, told
+from mailblast.model.outcome import State
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from mailblast.model.outcome import Outcome, State
+    from mailblast.model.outcome import Outcome
 
 # Key, id, state code, attempts, dated_s, digest. A plain tuple: one is made for every row of a resumed list.
 Known = tuple[str, int, int, int, int, int | None]
@@ -88,9 +97,9 @@ class RecipientTable:
     def index(self) -> None:
         """Bring the key index up to date.
 
-        Hashes come in no order, so one batch touches as many pages of the index as it has keys: updated with each batch,
-        the index would cost more than all the rest of the journal. So it is updated for thousands of keys at once,
-        and until then these are found in memory. After a kill they are read from the table.
+        Hashes come in no order, so one batch touches as many pages of the index as it has keys: updated with each
+        batch, the index would cost more than all the rest of the journal. So it is updated for thousands of keys at
+        once, and until then these are found in memory. After a kill they are read from the table.
 
         Raises:
             JournalError: It cannot be written; it stays as it was.
@@ -131,11 +140,7 @@ class RecipientTable:
     def fold(self, outcomes: Sequence[Outcome], retries: Sequence[tuple[float, int, str | None]] = ()) -> None:
         """Record what became of claims, and who is to be tried again: Unix seconds, id, variables as JSON."""
         with self.transaction() as database:
-            # Nearly all are accepted in most runs, and for them there is less to ask.
-            database.executemany(
-                statements.ACCEPT, [accept_values(outcome) for outcome in outcomes if outcome.state is State.ACCEPTED]
-            )
-            self._fold([fold_values(outcome) for outcome in outcomes if outcome.state is not State.ACCEPTED])
+            self._fold(outcomes)
             if retries:
                 database.executemany("INSERT OR REPLACE INTO retry VALUES (?, ?, ?)", retries)
 
@@ -154,7 +159,7 @@ class RecipientTable:
         for outcome in outcomes:
             row = execute("SELECT state, attempts FROM recipient WHERE id = ?", (outcome.id,)).fetchone()
             if row is not None and _takes_over(outcome, *row):
-                self._fold([fold_values(outcome)])
+                self._fold([outcome])
         in_doubt = sum(execute(statements.DOUBT, mark).rowcount for mark in marks)
         left = execute(statements.RELEASE, (unmarked,)).rowcount
         return in_doubt + (left if unmarked == IN_DOUBT else 0)
@@ -227,12 +232,19 @@ class RecipientTable:
         """Close the database."""
         self.database.close()
 
-    def _fold(self, rows: list[tuple[Any, ...]]) -> None:
+    def _fold(self, outcomes: Sequence[Outcome]) -> None:
+        # Nearly all are accepted in most runs, and for them there is less to ask.
+        accepted = [accept_values(outcome) for outcome in outcomes if outcome.state is State.ACCEPTED]
+        others = [fold_values(outcome) for outcome in outcomes if outcome.state is not State.ACCEPTED]
+        self._execute_each(statements.ACCEPT, accepted)
+        self._execute_each(statements.FOLD, others)
+
+    def _execute_each(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         try:
-            self.database.executemany(statements.FOLD, rows)
+            self.database.executemany(statement, rows)
         except UnicodeEncodeError:
-            # A server's reply may hold bytes that are no text.
-            self.database.executemany(statements.FOLD, [tuple(map(storable, row)) for row in rows])
+            # A server's reply may hold bytes that are no text. Those rows that went well are done again.
+            self.database.executemany(statement, [tuple(map(storable, row)) for row in rows])
 
     def _value(self, query: str) -> Any:
         return self.database.execute(query).fetchone()[0]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 LONGEST_LINE = 76
 
 _RISKY_STARTS = (b".", b"From ")
-_RISKY_LINE = re.compile(rb"(?:\A|(?<=\n))(?:\.|From ).*")
+_RISKY_LINE = re.compile(rb"\n(?:\.|From ).*")
+# Code, and what the whole text is checked or changed for before its lines are looked up.
+_NOT_KNOWN = re.compile("\\{[{%#]|[\0\r\ud800-\udfff]")
 _NO_LINES: Mapping[str, bytes] = {}
 
 
@@ -25,10 +27,8 @@ def known_lines(sources: Iterable[str | None]) -> dict[str, bytes]:
 
     Most lines of a mail are the same for everybody; with these at hand only the others are encoded for each.
     """
-    lines = {
-        line for source in sources if source for line in source.split("\n") if "{" not in line and "\0" not in line
-    }
-    return {line: _encode_line(line) for line in lines if "\r" not in line}
+    lines = {line for source in sources if source for line in source.split("\n")}
+    return {line: _encode_lines(line) for line in lines if not _NOT_KNOWN.search(line)}
 
 
 def quoted_printable(text: str, known: Mapping[str, bytes] = _NO_LINES) -> bytes:
@@ -51,11 +51,22 @@ def quoted_printable(text: str, known: Mapping[str, bytes] = _NO_LINES) -> bytes
     lines = text.split("\n")
     if text.endswith("\n"):
         lines.pop()
-    find = known.get
+    encoded: list[bytes] = []
+    unknown: list[str] = []
     try:
-        return b"".join([find(line) or _encode_line(line) for line in lines])
+        for line in lines:
+            if (piece := known.get(line)) is None:
+                unknown.append(line)
+                continue
+            if unknown:
+                encoded.append(_encode_lines("\n".join(unknown)))
+                unknown.clear()
+            encoded.append(piece)
+        if unknown:
+            encoded.append(_encode_lines("\n".join(unknown)))
     except UnicodeEncodeError:
         raise RowFaultError("The message would hold half a character (a lone surrogate).") from None
+    return b"".join(encoded)
 
 
 def boundary(token: str) -> str:
@@ -66,17 +77,17 @@ def boundary(token: str) -> str:
     return f"=_{blake2b(token.encode(), digest_size=12, person=b'boundary').hexdigest()}"
 
 
-def _encode_line(line: str) -> bytes:
-    encoded = b2a_qp(line.encode(), quotetabs=False, istext=True, header=False)
-    if b"\n" in encoded or encoded.startswith(_RISKY_STARTS):
-        encoded = _RISKY_LINE.sub(_safe_line, encoded).replace(b"\n", b"\r\n")
-    return encoded + b"\r\n"
+def _encode_lines(lines: str) -> bytes:
+    encoded = b2a_qp(lines.encode(), quotetabs=False, istext=True, header=False)
+    if b"\n." in encoded or b"\nFrom " in encoded or encoded.startswith(_RISKY_STARTS):
+        encoded = _RISKY_LINE.sub(_safe_line, b"\n" + encoded)[1:]
+    return encoded.replace(b"\n", b"\r\n") + b"\r\n"
 
 
 def _safe_line(match: re.Match[bytes]) -> bytes:
     """Encode the first character of a line, and fold again what no longer fits."""
-    line = match[0]
-    lines: list[bytes] = []
+    line = match[0][1:]
+    lines = [b""]
     while True:
         if line.startswith(_RISKY_STARTS):
             line = b"=%02X" % line[0] + line[1:]

@@ -30,6 +30,8 @@ class ProviderLimits(NamedTuple):
     concurrency: int
     #: Largest message in bytes that it said it takes; None where it said nothing.
     size_bytes: int | None = None
+    #: Recipients a second that it gets unless the user asks otherwise; None for no limit. Known before ``open()``.
+    rate_per_s: float | None = None
 
 
 class Deliveries(Protocol):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Exit code of a run that the provider or the account stopped.
 _STOPPED_BY_PROVIDER = 4
+#: Exit codes of runs that came to their end, with or without refused recipients.
+_ENDED = (0, 1)
 _LEFT = (State.DEFERRED, State.UNSENT, State.SENDING)
 
 
@@ -105,6 +107,6 @@ def _state(counts: Mapping[State, int], last: Run | None, *, running: bool) -> s
         return "running"
     if last is not None and last.exit_code == _STOPPED_BY_PROVIDER:
         return "stopped"
-    if last is None or last.exit_code is None or not last.whole_list or any(counts[state] for state in _LEFT):
+    if last is None or last.exit_code not in _ENDED or not last.whole_list or any(counts[state] for state in _LEFT):
         return "resumable"
     return "complete"

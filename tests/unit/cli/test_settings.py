@@ -81,14 +81,14 @@ def test_password_file_that_others_may_read_is_warned_of(mode: int, warned: bool
     assert warned == bool(settings_of().warnings)
 
 
-def test_number_falls_back_from_flag_to_setting_to_default() -> None:
+def test_number_falls_back_from_flag_to_setting_to_none() -> None:
     settings = settings_of({"MAILBLAST_BATCHES": "7"})
-    assert settings.number("MAILBLAST_BATCHES", 3, 5) == 3
-    assert settings.number("MAILBLAST_BATCHES", None, 5) == 7
-    assert settings.number("MAILBLAST_CONNECTIONS", None, 5) == 5
+    assert settings.number("MAILBLAST_BATCHES", 3) == 3
+    assert settings.number("MAILBLAST_BATCHES", None) == 7
+    assert settings.number("MAILBLAST_CONNECTIONS", None) is None
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "²"])
 def test_number_of_another_form_is_refused_with_its_source(text: str) -> None:
     with pytest.raises(UsageError, match="MAILBLAST_BATCHES in the environment"):
-        settings_of({"MAILBLAST_BATCHES": text}).number("MAILBLAST_BATCHES", None, 5)
+        settings_of({"MAILBLAST_BATCHES": text}).number("MAILBLAST_BATCHES", None)

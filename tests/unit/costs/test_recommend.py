@@ -69,18 +69,18 @@ def test_recommend_warns_of_a_run_that_takes_more_than_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("volume", "command", "worker"),
+    ("volume", "options", "host"),
     [
-        (50, "mailblast bulk list.csv --template welcome.html --via smtp", False),
-        (500, "mailblast bulk list.csv --template welcome.html --via smtp --queue", True),
-        (5_000, "mailblast bulk list.csv --template welcome.html --via ses", False),
-        (50_000, "mailblast bulk list.csv --template welcome.html --via sendgrid --queue", True),
+        (50, "--via smtp", "SMTP_HOST,"),
+        (500, "--via smtp --retry-for 1h", "SMTP_HOST,"),
+        (5_000, "--via smtp --rate 14/s", "amazonaws.com"),
+        (50_000, "--via smtp --rate 1000/s --connections 20", "smtp.sendgrid.net"),
     ],
 )
-def test_recommend_names_the_next_command_and_who_empties_the_queue(volume: int, command: str, *, worker: bool) -> None:
+def test_recommend_names_the_next_command_and_the_host_it_needs(volume: int, options: str, host: str) -> None:
     advice = recommend(volume)
-    assert command == advice.command
-    assert worker is any("mailblast worker" in step for step in advice.setup)
+    assert f"mailblast bulk list.csv --template welcome.html {options}" == advice.command
+    assert any(host in step for step in advice.setup)
 
 
 @pytest.mark.parametrize("volume", [1, 100, 1_000, 10_000])
@@ -114,7 +114,7 @@ def test_recommend_as_json_has_the_shape_users_rely_on() -> None:
         "approach": "ses",
         "monthly_cost": 515.0,
         "cheapest": {"approach": "sendgrid", "monthly": 337.49},
-        "command": "mailblast bulk list.csv --template welcome.html --via ses",
+        "command": "mailblast bulk list.csv --template welcome.html --via smtp --rate 14/s",
         "rate_per_s": 14,
         "duration_s": 357.1,
         "price_list": "guide",

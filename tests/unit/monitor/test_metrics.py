@@ -118,7 +118,7 @@ def test_history_is_empty_after_a_silence_of_any_length() -> None:
         monitor = Monitor(clock)
         monitor.record(an_outcome())
         clock.advance(float(pause_s))
-        assert [0] * 60 == list(monitor.snapshot().history)
+        assert list(monitor.snapshot().history) == [0] * 60
 
 
 def test_steady_run_measures_its_true_rate_at_every_instant() -> None:
