@@ -61,8 +61,11 @@ class Claimer:
         try:
             known = self._table.known([recipient.key for recipient in recipients])
         except UnicodeEncodeError:
-            # A key column may hold anything; an address has been checked.
-            recipients = [recipient._replace(key=storable(recipient.key)) for recipient in recipients]
+            # A key column may hold anything.
+            recipients = [
+                recipient._replace(key=storable(recipient.key), address=storable(recipient.address))
+                for recipient in recipients
+            ]
             known = self._table.known([recipient.key for recipient in recipients])
         for recipient in recipients:
             entry = known.get(recipient.key)

@@ -189,6 +189,9 @@ def check_version(database: sqlite3.Connection, schema: str, path: Path) -> None
     version = database.execute(f"PRAGMA {schema}.user_version").fetchone()[0]
     if made_by != _APPLICATION_ID or version < 1:
         raise damaged(path, "it is not a journal")
+    # SQLite notices that a whole page is missing, and reads half a page as one that ends in zeros.
+    if path.stat().st_size % database.execute(f"PRAGMA {schema}.page_size").fetchone()[0]:
+        raise damaged(path, "its end is missing")
     if version > SCHEMA_VERSION:
         raise JournalError(
             f"The journal {path} was written by a newer version (format {version}, this one knows {SCHEMA_VERSION}).",

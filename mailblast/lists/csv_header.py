@@ -56,7 +56,7 @@ def read_header(name: str, row: int, cells: list[str], max_columns: int) -> Head
 
 
 def positional_fields(cells: list[str]) -> dict[str, object]:
-    """Return the fields of a record without header: ``email``, ``name`` where there is one, and the rest as ``data``."""
+    """Return the fields of a record without header: ``email``, ``name`` where it has one, the rest as ``data``."""
     fields: dict[str, object] = {"email": cells[0].strip()}
     if len(cells) > 1:
         fields["name"] = cells[1]

@@ -30,8 +30,8 @@ class _Fault(NamedTuple):
 class CsvRows:
     """The rows of one CSV file, to be iterated over once.
 
-    ``columns`` is known when the object is made; None without a header, where a row is ``email``, ``name`` and, as a list,
-    ``data``. Names of columns lose the white space around them, and line breaks inside become blanks.
+    ``columns`` is known when the object is made; None without a header, where a row is ``email``, ``name`` and, as a
+    list, ``data``. Names of columns lose the white space around them, and line breaks inside become blanks.
 
     Args:
         name: Of the list, for messages.
@@ -91,7 +91,8 @@ class CsvRows:
             line = reader.line_num
             if len(cells) == width and cells[0] and line == done + 1 and line > lines.suspect:
                 self._done = done = line
-                yield Row(self._number, dict(zip(columns, cells, strict=True)))
+                # Their number is known to be equal; zip(strict=…) takes a fifth of the time of a row.
+                yield Row(self._number, dict(zip(columns, cells)))  # noqa: B905
                 continue
             row = self._row(cells, line)
             self._done = done = line

@@ -65,13 +65,15 @@ def is_header(line: str) -> bool:
 
 
 def delimiter_of(lines: list[str]) -> str:
-    """Return what separates the cells of the first record: the most frequent of comma, semicolon and tab outside quotes."""
+    """Return the most frequent of comma, semicolon and tab outside the quotes of the first record."""
     counts = dict.fromkeys(DELIMITERS, 0)
+    quoted = False
     for line in lines:
         # Every second piece between quotes is quoted; a record goes on as long as a quote is open.
         pieces = line.split('"')
         for delimiter in DELIMITERS:
-            counts[delimiter] += sum(piece.count(delimiter) for piece in pieces[::2])
-        if len(pieces) % 2 and line.strip():
+            counts[delimiter] += sum(piece.count(delimiter) for piece in pieces[quoted::2])
+        quoted ^= len(pieces) % 2 == 0
+        if not quoted and line.strip():
             break
     return max(DELIMITERS, key=lambda delimiter: counts[delimiter])

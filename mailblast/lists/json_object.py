@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import NoReturn
 
 from mailblast.errors import RowFaultError
@@ -21,8 +22,8 @@ def parse_object(line: str, max_columns: int) -> dict[str, object]:
     """Return the object that a line holds.
 
     Raises:
-        RowFaultError: It is no JSON, no object, nested too deeply, or holds duplicate keys, numbers that are not finite or
-            endless, control characters, or halves of characters.
+        RowFaultError: It is no JSON, no object, nested too deeply, or holds duplicate keys, numbers that are endless
+            or not finite, control characters, or halves of characters.
     """
     if line.count("[") + line.count("{") > MAX_DEPTH and _depth(line) > MAX_DEPTH:
         raise RowFaultError(f"is nested deeper than {MAX_DEPTH} levels")
@@ -64,8 +65,7 @@ def _depth(line: str) -> int:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise RowFaultError("appears twice in one object; keep one", column=_shown(twice))
     return result
 

@@ -109,7 +109,7 @@ def _parse_cells(line: str, max_columns: int) -> dict[str, object]:
     cells = [line]
     if any(delimiter in line for delimiter in DELIMITERS):
         try:
-            # An error, or a quote that is open at the end, leaves the line as it is: "Last, First" <a@b.c> is an address.
+            # What is no CSV stays whole: "Last, First" <a@b.c> is an address.
             cells = next(csv.reader([line], delimiter=delimiter_of([line]), strict=True))
         except csv.Error:
             cells = [line]

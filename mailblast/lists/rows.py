@@ -80,8 +80,8 @@ class RowReader:
 def open_list(source: str, settings: ListSettings, *, stdin: BinaryIO | None = None) -> RowReader:
     """Open a list and read its header.
 
-    Row numbers are positions as a spreadsheet shows them: the first record is 1, the header counts, blank ones count but
-    are not given.
+    Row numbers are positions as a spreadsheet shows them: the first record is 1, the header counts, blank ones count
+    but are not given.
 
     Args:
         source: File, named pipe, or ``-`` for stdin. Gzip is recognised by its content.
@@ -89,8 +89,8 @@ def open_list(source: str, settings: ListSettings, *, stdin: BinaryIO | None = N
         stdin: Read for ``-``; never closed.
 
     Returns:
-        A reader that the caller closes. Iterating raises ``ListError`` at the row from which on the list is broken, after
-        every row before it was given.
+        A reader that the caller closes. Iterating raises ``ListError`` at the row from which on the list is broken,
+        after every row before it was given.
 
     Raises:
         ListError: The beginning shows that it is no usable list. Nothing stays open.

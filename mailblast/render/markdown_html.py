@@ -56,8 +56,8 @@ code, pre {{ background: #2b2f37 !important; }}
 <td class="outer" align="center" bgcolor="#f3f4f6" style="padding:24px 12px;background:#f3f4f6;">
 <table role="presentation" width="600" cellpadding="0" cellspacing="0" border="0" style="width:100%;max-width:600px;">
 <tr>
-<td class="content" dir="auto" bgcolor="#ffffff" style="padding:36px 40px;background:#ffffff;color:#24292f;\
-font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:16px;line-height:1.6;">
+<td class="content" dir="auto" align="left" bgcolor="#ffffff" style="padding:36px 40px;background:#ffffff;\
+color:#24292f;font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:16px;line-height:1.6;">
 {content}</td>
 </tr></table>
 </td>
