@@ -76,6 +76,7 @@ class ListCheck:
             else:
                 recipients.append(row)
         claims = self._journal.claim(recipients, ClaimPolicy())
+        self._journal.release(claims.claims)
         for duplicate in claims.duplicates:
             fix = "Nothing: the first of them is sent. Use --key where one address may get several messages."
             yield Check("list.duplicate", Level.WARNING, duplicate.address, duplicate.text, fix, duplicate.row)

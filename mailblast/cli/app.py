@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from mailblast import __version__
 from mailblast.cli import analyze_cost, bulk, failures, init, recommend, send, status, verify
 from mailblast.cli.exit_codes import ExitCode, exit_code_of
 from mailblast.errors import MailblastError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = typer.Typer(
     name="mailblast",
@@ -24,11 +26,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (bulk.bulk, send.send, verify.verify, status.status, failures.failures):
-    app.command()(command)
-app.command(name="analyze-cost")(analyze_cost.analyze_cost)
-app.command()(recommend.recommend)
-app.command()(init.init)
+
+
+def _add(name: str, command: Callable[..., int]) -> None:
+    """Register a command that returns its exit code."""
+
+    @functools.wraps(command)
+    def exiting(*words: Any, **options: Any) -> None:
+        raise typer.Exit(command(*words, **options))
+
+    app.command(name=name)(exiting)
+
+
+_add("bulk", bulk.bulk)
+_add("send", send.send)
+_add("verify", verify.verify)
+_add("status", status.status)
+_add("failures", failures.failures)
+_add("analyze-cost", analyze_cost.analyze_cost)
+_add("recommend", recommend.recommend)
+_add("init", init.init)
 
 
 def _show_version(value: bool) -> None:
@@ -51,25 +68,17 @@ def run(arguments: list[str] | None = None) -> int:
     Args:
         arguments: As typed, without the program's name; None takes ``sys.argv``.
     """
-    command = typer.main.get_command(app)
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = command.main(words, prog_name="mailblast", standalone_mode=False)
+        app(words, prog_name="mailblast")
     except MailblastError as error:
         if "--debug" in words:
             raise
         _tell(error, as_json="--json" in words)
         return exit_code_of(error)
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (| head); nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
-    return code if isinstance(code, int) else ExitCode.OK
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    return ExitCode.OK
 
 
 def main() -> None:

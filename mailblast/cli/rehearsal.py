@@ -33,6 +33,7 @@ class Rehearsal:
 
     def __init__(self, job: BulkJob, journal: Journal) -> None:
         self._job = job
+        self._journal = journal
         self._composer = Composer(job.campaign(journal))
         self._intake = Intake(
             journal,
@@ -70,6 +71,7 @@ class Rehearsal:
             self._try(batch)
 
     def _try(self, batch: Batch) -> None:
+        self._journal.release(batch.claims)
         for claim in batch.claims:
             recipient = claim.recipient
             try:

@@ -56,7 +56,7 @@ class Intake:
         self._on_outcome = on_outcome
         self._waiting: list[Claim] = []
         self._sequence = 0
-        #: Rows seen so far, bad ones included.
+        #: Rows dealt with so far: skipped, recorded as bad or duplicate, or claimed.
         self.rows = 0
         #: Rows that need nothing: settled by an earlier run, or outside the sample.
         self.skipped = 0
@@ -82,16 +82,15 @@ class Intake:
             elif self._threshold == 2**32 or self._sampled(row.key):
                 recipients.append(row)
             else:
-                self.skipped += 1
-        self.rows += len(rows)
+                self._skip(1)
+        # Those read ahead of the limit are left to the next run.
         while recipients and not self.full:
             room = len(recipients) if self._left is None else self._left
             faults += self._claim(recipients[:room])
             del recipients[:room]
-        # Read ahead of the limit: these rows belong to the next run.
-        self.rows -= len(recipients)
         if faults:
             self._journal.record_faults(faults)
+            self.rows += len(faults)
             for fault in faults:
                 self._on_outcome(fault)
         while len(self._waiting) >= self._batch_size:
@@ -105,11 +104,16 @@ class Intake:
     def _claim(self, recipients: list[Recipient]) -> Sequence[Outcome]:
         claims = self._journal.claim(recipients, self._policy)
         self._waiting.extend(claims.claims)
-        self.skipped += claims.skipped
+        self.rows += len(claims.claims)
+        self._skip(claims.skipped)
         self.held += claims.held
         if self._left is not None:
             self._left -= len(claims.claims)
         return claims.duplicates
+
+    def _skip(self, rows: int) -> None:
+        self.rows += rows
+        self.skipped += rows
 
     def _batch(self, size: int) -> Batch:
         batch = Batch(self._sequence, tuple(self._waiting[:size]))
@@ -118,7 +122,7 @@ class Intake:
         return batch
 
     def _sampled(self, key: str) -> bool:
-        return zlib.crc32(f"{self._journal.token}:{key}".encode()) < self._threshold
+        return zlib.crc32(f"{self._journal.token}:{key}".encode(errors="surrogatepass")) < self._threshold
 
     def _fault(self, row: BadRow) -> Outcome:
         reason = f"column '{row.column}': {row.reason}" if row.column else row.reason

@@ -123,14 +123,15 @@ class Pipeline:
         A refused recipient is an outcome, not an error. After ``stop()`` what was not handed out is ``unsent``.
         """
         pending = _Pending(len(batch.claims), asyncio.get_running_loop().create_future())
-        works = [_Work(claim, pending, index) for index, claim in enumerate(batch.claims)]
+        # Not kept here: a piece of work holds its message, and is let go when it is settled.
+        works = (_Work(claim, pending, index) for index, claim in enumerate(batch.claims))
         if self.stopped is None:
             self._queue.extend(works)
             self._changed.set()
         else:
             for work in works:
                 self._settle(work, State.UNSENT)
-        return await pending.done if works else []
+        return await pending.done if batch.claims else []
 
     def close(self) -> None:
         """Say that no further batch will come; the provider ends when what is there is done."""
@@ -152,11 +153,14 @@ class Pipeline:
 
     def stop_if_unfinished(self, reason: MailblastError) -> None:
         """Settle what is left when no provider will pull any more: begun is in doubt, all else unsent."""
-        if self._queue or self._delayed or self._in_flight:
+        if not self._closed or self._queue or self._delayed or self._in_flight:
             self.stop(reason)
         for work in list(self._in_flight.values()):
             del self._in_flight[work.claim.id]
-            self._settle(work, State.IN_DOUBT if work.begun else State.UNSENT)
+            if work.begun:
+                self._settle(work, State.IN_DOUBT, charged=1)
+            else:
+                self._settle(work, State.UNSENT)
 
     # The provider pulls.
 
@@ -169,8 +173,10 @@ class Pipeline:
                 now = self._clock.monotonic()
                 if self._throttle.delay_s(now) > 0:
                     return None
-            work = self._queue.popleft()
+            # In the queue until it is composed, so that a defect there leaves nobody waiting for its outcome.
+            work = self._queue[0]
             message = work.message or self._composed(work)
+            self._queue.popleft()
             if message is None:
                 continue
             if self._limited:
@@ -208,11 +214,11 @@ class Pipeline:
         if attempt.reply is not None:
             self.answered += 1
         if decision.action is Action.SETTLE:
-            self._settle(work, decision.state, attempt)
+            self._settle(work, decision.state, attempt, charged=1)
         elif decision.action is Action.REQUEUE and self.stopped is None:
             self._requeue(work, decision.delay_s, attempt)
         else:
-            self._settle(work, State.UNSENT, attempt, charged=0)
+            self._settle(work, State.UNSENT, attempt)
         self._consider_stopping(decision.action, attempt)
         if (self._closed or self.stopped is not None) and not self._in_flight:
             self._changed.set()
@@ -244,9 +250,9 @@ class Pipeline:
         self._changed.set()
 
     def _settle(
-        self, work: _Work, state: State, attempt: Attempt | None = None, text: str = "", charged: int = 1
+        self, work: _Work, state: State, attempt: Attempt | None = None, text: str = "", charged: int = 0
     ) -> None:
-        outcome = self._outcome(work, state, attempt, text, charged if attempt else 0)
+        outcome = self._outcome(work, state, attempt, text, charged)
         if work.begun:
             self._note(outcome)
         pending = work.pending
@@ -294,7 +300,7 @@ class Pipeline:
             self.stop(error)
 
     def _consider_stopping(self, action: Action, attempt: Attempt) -> None:
-        why = self._breaker.see(attempt)
+        why = self._breaker.see(attempt, in_flight=len(self._in_flight) + 1)
         if action is Action.STOP:
             reply = attempt.reply
             said = f"{reply.code} {reply.enhanced} {reply.text}".replace("  ", " ") if reply else "no reason"
@@ -315,10 +321,10 @@ class Pipeline:
         return self._delayed[0][0] - now if self._delayed else None
 
     async def _sleep_or_change(self, delay: float | None) -> None:
-        changed = asyncio.ensure_future(self._changed.wait())
         if delay is None:
-            await changed
+            await self._changed.wait()
             return
+        changed = asyncio.ensure_future(self._changed.wait())
         slept = asyncio.ensure_future(self._clock.sleep(delay))
         try:
             await asyncio.wait({changed, slept}, return_when=asyncio.FIRST_COMPLETED)

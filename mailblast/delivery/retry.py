@@ -12,6 +12,8 @@ from mailblast.model.reply import Reply, Scope
 MAX_REQUEUES = 6
 #: Failures of the connection in a row, without a single answer to a message between them, that stop the run.
 MAX_BROKEN_IN_ROW = 25
+#: At least so many for each message in flight: one restart of the server breaks all of these at once.
+MAX_BROKEN_PER_IN_FLIGHT = 3
 #: Equal refusals of the sender's domain in a row that stop the run: the rest of the list would fail alike.
 MAX_DOMAIN_REFUSALS_IN_ROW = 10
 #: First wait before a deferred recipient is tried again; doubled each time (RFC 6647 greylists pass after minutes).
@@ -45,6 +47,9 @@ SETTLED = {
     Disposition.IN_DOUBT: State.IN_DOUBT,
     Disposition.PERMANENT: State.FAILED,
 }
+
+#: Ends of an attempt without an answer.
+BROKEN = {Disposition.NOT_SENT, Disposition.IN_DOUBT}
 
 
 def decide(attempt: Attempt, *, requeues: int) -> Decision:
@@ -86,19 +91,26 @@ class Breaker:
 
     def __init__(self) -> None:
         self._broken = 0
+        self._broken_in_flight = 0
         self._domain_refusals = 0
         self._last_refusal = ""
 
-    def see(self, attempt: Attempt) -> str:
-        """Take note of an attempt; return why the run must stop, or an empty text."""
-        if attempt.disposition is Disposition.NOT_SENT or (
+    def see(self, attempt: Attempt, *, in_flight: int) -> str:
+        """Take note of an attempt; return why the run must stop, or an empty text.
+
+        Args:
+            attempt: How it ended.
+            in_flight: Messages that the provider held until then, this one included.
+        """
+        if attempt.disposition in BROKEN or (
             attempt.disposition is Disposition.TEMPORARY and attempt.scope is Scope.CONNECTION
         ):
             self._broken += 1
-            if self._broken >= MAX_BROKEN_IN_ROW:
+            self._broken_in_flight = max(self._broken_in_flight, in_flight)
+            if self._broken >= max(MAX_BROKEN_IN_ROW, MAX_BROKEN_PER_IN_FLIGHT * self._broken_in_flight):
                 return f"{self._broken} attempts in a row ended without an answer to the message"
             return ""
-        self._broken = 0
+        self._broken = self._broken_in_flight = 0
         if attempt.disposition is Disposition.ACCEPTED:
             self._domain_refusals = 0
         elif attempt.scope is Scope.DOMAIN and attempt.disposition is Disposition.PERMANENT:

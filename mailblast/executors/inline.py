@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
-from mailblast.errors import MailblastError, ProviderUnavailableError
+from mailblast.errors import MailblastError, ProviderUnavailableError, RunInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from mailblast.clock import Clock
     from mailblast.delivery.pipeline import Pipeline
@@ -49,19 +50,28 @@ class InlineExecutor:
         self._limit = batches_in_flight
         self._on_done = on_done
         self._under_way: set[asyncio.Task[None]] = set()
-        self._delivering: asyncio.Task[None] | None = None
+        self._delivering: asyncio.Future[None]
 
     async def __aenter__(self) -> Self:
         self._delivering = asyncio.create_task(self._deliver(), name="provider")
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            # Cancelled, or a defect: what is in flight is finished and recorded, nothing more is handed out.
+            stop = error if isinstance(error, MailblastError) else RunInterruptedError("The run was broken off.")
+            self._pipeline.stop(stop)
         self._pipeline.close()
-        if self._delivering is not None:
-            if self._pipeline.stopped is None:
+        if self._pipeline.stopped is not None and not self._pipeline.in_flight:
+            # It may be waiting to connect again.
+            self._delivering.cancel()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await self._delivering
-            else:
-                await self._end_delivering()
+        finally:
+            await self.drain()
 
     async def submit(self, batch: Batch) -> None:
         """Start a batch; wait first while too many are under way."""
@@ -76,8 +86,7 @@ class InlineExecutor:
 
     def abort(self) -> None:
         """Stop at once: connections are cut, what was complete on the wire without a reply is in doubt."""
-        if self._delivering is not None:
-            self._delivering.cancel()
+        self._delivering.cancel()
 
     async def _some_done(self) -> None:
         done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
@@ -90,14 +99,6 @@ class InlineExecutor:
             self._on_done(outcomes)
         except MailblastError as error:
             self._pipeline.stop(error)
-
-    async def _end_delivering(self) -> None:
-        """Let the provider finish what is in flight, unless it only waits to connect again."""
-        assert self._delivering is not None
-        if not self._pipeline.in_flight:
-            self._delivering.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._delivering
 
     async def _deliver(self) -> None:
         try:
@@ -120,6 +121,7 @@ class InlineExecutor:
                     raise
             else:
                 return
-            if self._pipeline.stopped is not None:
+            # Connections that are not needed any more are not asked for again.
+            if not await self._pipeline.wait():
                 return
             await self._clock.sleep(RECONNECT_BASE_S * 2 ** (failures - 1))

@@ -24,7 +24,7 @@ async def chunks(
     Args:
         items: Read only as far as asked for.
         size: At least 1.
-        until: Once set, nothing more is read or yielded.
+        until: Once set, nothing more is read, and what is being read is not waited for.
         may_block: True for pipes: reading happens on a thread, so that what is in flight goes on meanwhile. A file
             is read in place, which is faster.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.delivery.intake import Intake, Selection
 from mailblast.delivery.retry import deferred_delay_s
-from mailblast.errors import ListError, MailblastError, RunInterruptedError
+from mailblast.errors import JournalError, ListError, MailblastError, RunInterruptedError
 from mailblast.executors.inline import InlineExecutor
 from mailblast.executors.reading import chunks
 from mailblast.journal.journal import ClaimPolicy
@@ -115,14 +115,14 @@ class CampaignRun:
             batches_in_flight=settings.batches_in_flight,
             on_done=self._fold,
         )
+        self._interrupted = False
         self._started_s = clock.now()
         self._jitter = random.Random(journal.token)  # noqa: S311 - spreads waits, guards nothing
 
     async def run(self) -> RunResult:
         """Run to the end of the list, of the second tries, or of patience.
 
-        Raises:
-            JournalError: Outcomes could not be recorded; what was recorded before stays.
+        What ends it early is in the result: a signal, the provider, a journal that cannot be written, a broken list.
         """
         error: MailblastError | None = None
         with self._signals():
@@ -151,6 +151,8 @@ class CampaignRun:
         except ListError as error:
             # What was read before the broken row is good and is sent.
             broken = error
+        except JournalError as error:
+            self._pipeline.stop(error)
         for batch in self._intake.rest():
             await self._executor.submit(batch)
         await self._executor.drain()
@@ -195,9 +197,11 @@ class CampaignRun:
     async def _sleep(self, seconds: float) -> None:
         slept = asyncio.ensure_future(self._clock.sleep(max(seconds, 0.0)))
         stopped = asyncio.ensure_future(self._pipeline.stopping.wait())
-        await asyncio.wait({slept, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        slept.cancel()
-        stopped.cancel()
+        try:
+            await asyncio.wait({slept, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            slept.cancel()
+            stopped.cancel()
 
     def _count(self, outcome: Outcome) -> None:
         self._counts[outcome.state] += 1
@@ -225,9 +229,10 @@ class CampaignRun:
 
     def _interrupt(self, number: int) -> None:
         """First signal: hand out nothing more, wait a bounded time for what is in flight. Second: cut it."""
-        if self._pipeline.stopped is not None:
+        if self._interrupted:
             self._executor.abort()
             return
+        self._interrupted = True
         name = signal.Signals(number).name
         self._pipeline.stop(RunInterruptedError(f"Interrupted by {name}.", signal_number=number))
         asyncio.get_running_loop().call_later(DRAIN_S, self._executor.abort)

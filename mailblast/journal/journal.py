@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mailblast.journal.claims import Claimer, ClaimPolicy, Claims
@@ -18,7 +20,6 @@ from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from mailblast.clock import Clock
     from mailblast.model.recipient import Claim, Recipient
@@ -129,6 +130,12 @@ class Journal:
             table.close()
             raise
 
+    @classmethod
+    def scratch(cls, *, clock: Clock) -> Self:
+        """Return the journal of a campaign that never was; it forgets everything when closed."""
+        # Below a file there is no folder, so none of this name is found.
+        return cls.rehearse(Path(os.devnull), "scratch", clock=clock)
+
     @property
     def folder(self) -> Path:
         """The campaign's folder, where processes of this run make their own ``Segment``."""
@@ -186,6 +193,10 @@ class Journal:
         ids = [outcome.id for outcome in outcomes]
         self._claimer.close(ids)
         self._segment.settled(ids)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Forget claims that end here without an outcome, as in a rehearsal; they stay duplicates of what follows."""
+        self._claimer.close([claim.id for claim in claims])
 
     def record_faults(self, outcomes: Sequence[Outcome]) -> None:
         """Record rows of the list that never became a claim: invalid ones and duplicates.

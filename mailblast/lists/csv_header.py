@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mailblast.errors import ListError
-from mailblast.lists.lines import CONTROL
 
 FIX_HEADER = "Correct the first row."
 POSITIONS = ("email", "name", "data")
@@ -25,12 +24,12 @@ def read_header(name: str, row: int, cells: list[str], max_columns: int) -> Head
     Args:
         name: Of the list, for messages.
         row: Number of the record.
-        cells: At least one is not blank.
+        cells: Free of control characters; at least one is not blank.
         max_columns: Most columns.
 
     Raises:
-        ListError: A column has no name, the name of another, or control characters in it; there are too many; or the
-            record holds an address but does not begin with it.
+        ListError: A column has no name, or the name of another; there are too many; or the record holds an address but
+            does not begin with it.
     """
     if any("@" in cell for cell in cells):
         if "@" not in cells[0]:
@@ -46,8 +45,6 @@ def read_header(name: str, row: int, cells: list[str], max_columns: int) -> Head
     for position, column in enumerate(names, start=1):
         if not column:
             raise _error(name, row, f"column {position} has no name.", "Name it, or remove the column.")
-        if CONTROL.search(column):
-            raise _error(name, row, f"the name of column {position} holds a control character.", "Type it again.")
         if column in seen:
             what = f"columns {seen[column]} and {position} are both named '{column[:100]}'."
             raise _error(name, row, what, "Rename one of them.")

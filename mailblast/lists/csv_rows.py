@@ -62,10 +62,11 @@ class CsvRows:
         self._done = 0
         #: Number of the last record. Excel does not show its own first line, so it has none.
         self._number = -1 if sep else 0
+        self.columns: tuple[str, ...] | None = None
+        self._spare = 0
         self._first = self._first_record()
-        header = read_header(name, self._number, self._first, max_columns)
-        self.columns = header.names if header else None
-        self._spare = header.spare if header else 0
+        if header := read_header(name, self._number, self._first, max_columns):
+            self.columns, self._spare = header
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         if self.columns is None and (row := self._row(self._first, self._done)):

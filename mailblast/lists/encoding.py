@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 
-from mailblast.errors import ListError
+from mailblast.errors import ListError, UsageError
 
 #: Longer marks first: that of UTF-32-LE begins with that of UTF-16-LE.
 BYTE_ORDER_MARKS = (
@@ -27,11 +28,13 @@ def check_encoding(encoding: str) -> str:
         ListError: There is no such text encoding.
     """
     try:
-        b"".decode(encoding)
+        with contextlib.suppress(UnicodeDecodeError):
+            # Not empty: Python never asks the codec about that.
+            b" ".decode(encoding)
         return codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
         fix = "Use --encoding utf-8, cp1252, latin-1 or utf-16."
-        raise ListError(f"Encoding {encoding!a} is not known.", fix=fix) from error
+        raise UsageError(f"Encoding {encoding!a} is not known.", fix=fix) from error
 
 
 def after_mark(head: bytes, encoding: str) -> tuple[str, int]:
@@ -39,6 +42,8 @@ def after_mark(head: bytes, encoding: str) -> tuple[str, int]:
     for mark, name in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return name, len(mark)
+    if encoding in ("utf-16", "utf-32"):
+        return wide_encoding_of(head) or f"{encoding}-le", 0
     return encoding, 0
 
 
@@ -56,18 +61,14 @@ def wide_encoding_of(sample: bytes) -> str | None:
 
 
 def guess(sample: bytes, refused: str) -> str:
-    """Return the encoding that these bytes are likely in, or an empty text.
+    """Return the encoding that these bytes are likely in.
 
     Args:
         sample: From the first byte that did not fit.
         refused: The encoding that it did not fit.
     """
-    if wide := wide_encoding_of(sample):
-        return wide
-    for candidate in ("utf-8", "cp1252", "latin-1"):
-        if candidate != refused and _fits(sample, candidate):
-            return candidate
-    return ""
+    fitting = (candidate for candidate in ("utf-8", "cp1252") if candidate != refused and _fits(sample, candidate))
+    return next(fitting, "latin-1")
 
 
 def _fits(sample: bytes, encoding: str) -> bool:

@@ -15,7 +15,8 @@ from mailblast.lists.lines import CONTROL
 MAX_DEPTH = 100
 #: Digits of the largest number that is taken; beyond it Python refuses, or int() gets slow.
 MAX_DIGITS = 300
-STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+#: A whole string, one that is never closed included, or a bracket. Takes linear time on any text.
+PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def parse_object(line: str, max_columns: int) -> dict[str, object]:
@@ -31,8 +32,6 @@ def parse_object(line: str, max_columns: int) -> dict[str, object]:
         value = _DECODER.decode(line)
     except json.JSONDecodeError as error:
         raise RowFaultError(f"is no JSON: {error.msg} at character {error.pos + 1:,}") from error
-    except RecursionError as error:
-        raise RowFaultError(f"is nested deeper than {MAX_DEPTH} levels") from error
     if not isinstance(value, dict):
         raise RowFaultError('is no JSON object; write {"email": "…", …}')
     if len(value) > max_columns:
@@ -56,9 +55,11 @@ def _holds_control(value: object) -> bool:
 def _depth(line: str) -> int:
     """Return how deeply brackets are nested, those in strings not counted."""
     depth = deepest = 0
-    for bracket in re.findall(r"[\[\]{}]", STRINGS.sub("", line)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
+    for match in PIECE.finditer(line):
+        piece = match[0]
+        if piece[0] != '"':
+            depth += 1 if piece in "[{" else -1
+            deepest = max(deepest, depth)
     return deepest
 
 

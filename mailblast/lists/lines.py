@@ -153,10 +153,9 @@ class LineReader:
             yield text, is_clean, not data
 
     def _before(self, error: UnicodeDecodeError) -> str:
-        try:
-            return error.object[: error.start].decode(self._encoding)
-        except UnicodeError:
-            return ""
+        # Where characters depend on what came earlier, the beginning of this piece is not known to mean the same alone.
+        stands_alone = self._keeps_controls or self._encoding.startswith(("utf-16", "utf-32"))
+        return error.object[: error.start].decode(self._encoding) if stands_alone else ""
 
     def _wrong_encoding(self, error: UnicodeDecodeError, offset: int) -> LineFaultError:
         sample = error.object[error.start :]
@@ -166,8 +165,7 @@ class LineReader:
             )
         what = f"byte 0x{sample[0]:02X} at offset {offset + error.start:,} is not {self._encoding}."
         likely = guess(re.split(rb"[\r\n]", sample, maxsplit=1)[0] or sample[:1], self._encoding)
-        fix = f"If it is {likely}, add --encoding {likely}; else save the list as UTF-8." if likely else ""
-        return LineFaultError(what, fix or "Save the list as UTF-8.")
+        return LineFaultError(what, f"If it is {likely}, add --encoding {likely}; else save the list as UTF-8.")
 
 
 def _any_lines(text: str) -> list[str]:

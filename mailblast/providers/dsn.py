@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from mailblast.errors import UsageError
 from mailblast.model.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Names of the options that set one time-out, in seconds.
 TIMEOUT_OPTIONS = tuple(
@@ -55,7 +57,7 @@ class Dsn:
     #: Without brackets; empty where the scheme has none or the settings give it.
     host: str = ""
     port: int | None = None
-    options: Mapping[str, str] = field(default=NO_OPTIONS)
+    options: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS)
     #: The folder of an outbox; else empty.
     path: str = ""
 
@@ -187,7 +189,9 @@ def _decoded(text: str, what: str) -> str:
     try:
         value = unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"The {what} of the DSN is not UTF-8 after decoding.", fix="Encode '%' itself as %25.") from None
+        raise UsageError(
+            f"The {what} of the DSN is not UTF-8 after decoding.", fix="Encode '%' itself as %25."
+        ) from None
     if any(ord(character) < ord(" ") or character == "\x7f" for character in value):
         raise UsageError(f"The {what} of the DSN holds a control character.", fix="Remove it.")
     return value

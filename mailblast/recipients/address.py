@@ -18,7 +18,7 @@ MAX_ADDRESS_BYTES = 254
 MAX_NAME_CHARACTERS = 320
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 #: The last label begins with a letter: all-digit ones would be IP addresses.
 _DOMAIN = rf"(?:{_LABEL}\.)+(?=[A-Za-z]){_LABEL}"
 _plain_address = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@({_DOMAIN})").fullmatch
@@ -95,16 +95,16 @@ def _fault(text: str) -> str:
     """Return what is plainly wrong, in the order in which it is most useful to know; empty where nothing is."""
     if not text:
         return "is empty"
-    if len(text) > 2 * MAX_ADDRESS_BYTES and "@" not in text[MAX_ADDRESS_BYTES:]:
-        return f"is longer than {MAX_ADDRESS_BYTES} bytes"
-    text = text[: 4 * MAX_ADDRESS_BYTES]
+    # What is far too long is not searched to its end for what else is wrong.
+    whole, text = text, text[: 4 * MAX_ADDRESS_BYTES]
     invisible = next((character for character in text if unicodedata.category(character) in _INVISIBLE), None)
     if invisible is not None:
         return f"holds an invisible or control character (U+{ord(invisible):04X}); type it again"
     if sum("@" in piece for piece in _between_addresses.split(text)) > 1:
         return "holds two addresses; one row, one recipient"
     checks = (
-        ("@" not in text, "has no '@'"),
+        ("@" not in whole, "has no '@'"),
+        (len(text) < len(whole), f"is longer than {MAX_ADDRESS_BYTES} bytes"),
         ("<" in text or ">" in text, "holds an angle bracket that belongs to no 'Name <address>'"),
         (text.startswith('"'), "has a quoted local part, which is not accepted"),
         (text.count("@") > 1, "has more than one '@'"),

@@ -26,7 +26,7 @@ SHOWN_ADDRESS = 320
 class RecipientSettings:
     """Which columns mean what."""
 
-    #: Column of the address; None: ``email``, ``e-mail``, ``address``, ``to``, ``mail`` or ``email address``, in this order.
+    #: Column of the address; None: the first of ``variables.ADDRESS_COLUMNS`` that there is.
     email_column: str | None = None
     #: Column that makes a row unique in the campaign; None: the address.
     key_column: str | None = None

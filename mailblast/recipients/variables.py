@@ -15,7 +15,7 @@ NAMELESS = "there"
 
 
 class Shape(NamedTuple):
-    """What follows from the names of the columns alone: worked out once for a CSV file, once for each kind of object."""
+    """What follows from the names of the columns: worked out once for a CSV file, once for each kind of object."""
 
     #: Column of the address; None where there is none.
     address: str | None
@@ -68,9 +68,9 @@ def _aliases(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 def variables_of(fields: Mapping[str, object], shape: Shape, address: str, display_name: str) -> dict[str, object]:
     """Return the variables of one recipient.
 
-    Every column is one, under its own name and its snake form. Always there are ``email``, the address as it is sent to;
-    ``name``, which is ``there`` where it is empty, missing, or neither text nor a number; and ``data``, where a list
-    of plain values becomes text with commas, and a missing one is empty.
+    Every column is one, under its own name and its snake form. Always there are ``email``, the address as it is sent
+    to; ``name``, which is ``there`` where it is empty, missing, or neither text nor a number; and ``data``, where a
+    list of plain values becomes text with commas, and a missing one is empty.
 
     Args:
         fields: Of the row.

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, nodes
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateNotFound, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError, TemplateRuntimeError, UndefinedError
 from jinja2.loaders import split_template_path
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -114,6 +114,7 @@ class FolderLoader(BaseLoader):
 
         Raises:
             jinja2.TemplateNotFound: No such file in the folder, or none that may be read.
+            jinja2.TemplateSyntaxError: The file cannot be converted.
             TemplateError: The file is not UTF-8 or is too large.
         """
         if not self._folder:
@@ -122,7 +123,11 @@ class FolderLoader(BaseLoader):
         path = root.joinpath(*split_template_path(template)).resolve()
         if not path.is_relative_to(root) or path.suffix.lower() not in INCLUDED_SUFFIXES or not path.is_file():
             raise TemplateNotFound(template)
-        return self._convert(path.suffix.lower(), read_source(path)), str(path), None
+        try:
+            return self._convert(path.suffix.lower(), read_source(path)), str(path), None
+        except TemplateSyntaxError as error:
+            error.filename = str(path)
+            raise
 
 
 def read_source(path: Path) -> str:

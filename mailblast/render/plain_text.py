@@ -176,6 +176,8 @@ class _Page(HTMLParser):
             if keyword not in _ELSEWHERE:
                 self._flush()
             self._scopes.append(_Scope(keyword, self._breaks, 2, self._pending, self._space))
+            if keyword in _ELSEWHERE:
+                self._breaks, self._pending, self._space = 2, 0, False
             self._out.append(code.word)
         elif keyword in _BRANCHES and self._scopes:
             self._flush()
@@ -231,7 +233,8 @@ class _Page(HTMLParser):
     def _end_link(self, href: str, start: int) -> None:
         target = href.removeprefix("mailto:")
         shown = "".join(self._out[start:]).strip()
-        if not target or target.startswith(("#", "javascript:")) or shown == target:
+        is_same = self._words.restore(shown) == self._words.restore(target)
+        if not target or target.startswith(("#", "javascript:")) or is_same:
             return
         if shown:
             self._out.append(f" <{target}>")

@@ -135,13 +135,13 @@ def _compile(
     if not _CODE.search(source):
         return _Part(name, has_lines, None, source, environment, None)
     try:
+        template = environment.from_string(source)
         tree = environment.parse(source)
         variables |= meta.find_undeclared_variables(tree)
-        template = environment.from_string(source)
         _compile_references(tree, environment, variables, set())
     except TemplateSyntaxError as error:
-        where = error.filename or name
-        raise TemplateError(f"{where}:{error.lineno}: {error.message}.") from error
+        where = name if error.filename is None or error.filename.startswith("<") else error.filename
+        raise TemplateError(f"{where}:{error.lineno}: {str(error.message).rstrip('.')}.") from error
     except TemplateNotFound as error:
         raise TemplateError(f"{name}: there is no template '{error.message or error.name}' beside it.") from error
     except RecursionError as error:

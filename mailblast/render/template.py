@@ -132,10 +132,11 @@ def fingerprint(template: Template) -> str:
             seen.add(name)
             try:
                 source = environment.loader.get_source(environment, name)[0]  # type: ignore[union-attr]  # it has one
-            except (TemplateNotFound, TemplateError):
-                source = ""
-            _add(digest, name)
-            _add(digest, source)
+                state = "read"
+            except (TemplateNotFound, TemplateError) as error:
+                source, state = "", type(error).__name__
+            for part in (name, state, source):
+                _add(digest, part)
             waiting.append(source)
     return digest.hexdigest()
 
@@ -174,7 +175,7 @@ def _parsed(source: str, name: str) -> str:
     try:
         html_environment("").parse(source)
     except TemplateSyntaxError as error:
-        raise TemplateError(f"{name}:{error.lineno}: {error.message}.") from error
+        raise TemplateError(f"{name}:{error.lineno}: {str(error.message).rstrip('.')}.") from error
     return source
 
 
@@ -191,7 +192,7 @@ def _converted(convert: Callable[[str], str], source: str, name: str) -> str:
     try:
         return convert(source)
     except TemplateSyntaxError as error:
-        raise TemplateError(f"{name}:{error.lineno}: {error.message}.") from error
+        raise TemplateError(f"{name}:{error.lineno}: {str(error.message).rstrip('.')}.") from error
 
 
 def _title(html: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import Environment
+from jinja2 import Environment, TemplateSyntaxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,8 @@ def _pieces(source: str) -> Iterator[tuple[str, bool]]:
     """Yield text and code in order; the second value says which."""
     end = ""
     inside: list[str] = []
-    for _, kind, value in _ENVIRONMENT.lexer.tokeniter(source, None):
+    begins = 0
+    for line, kind, value in _ENVIRONMENT.lexer.tokeniter(source, None):
         if end:
             if kind == end:
                 inner = "".join(inside).strip()
@@ -107,9 +108,12 @@ def _pieces(source: str) -> Iterator[tuple[str, bool]]:
                 inside.append(value)
         elif kind in _CODE_ENDS:
             end = _CODE_ENDS[kind]
+            begins = line
             inside = []
         elif kind not in _DROPPED:
             yield value, False
+    if end:
+        raise TemplateSyntaxError("the code that begins here does not end", begins)
 
 
 def _code(source: str, word: str) -> Code:

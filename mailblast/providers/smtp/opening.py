@@ -8,7 +8,7 @@ import ipaddress
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import aiosmtplib
 
@@ -68,10 +68,29 @@ async def open_session(settings: SmtpSettings, context: ssl.SSLContext | None) -
         ProviderUnavailableError: The server cannot be reached, trusted or used.
         AccountError: The login was refused.
     """
+    client = await logged_in(settings, context)
+    # uvloop's transports do not inherit from asyncio's.
+    transport = cast("asyncio.Transport | None", client.transport)
+    if transport is None or transport.is_closing():
+        client.close()
+        raise ProviderUnavailableError(f"{settings.address} closed the connection after the login.")
+    opened = Opened(transport, extensions(client), dict(client.esmtp_extensions))
+    # From here on the client has nothing that it could close.
+    client.protocol = client.transport = None
+    return opened
+
+
+async def logged_in(settings: SmtpSettings, context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
+    """Return a client that has connected, encrypted and logged in; arguments and errors as ``open_session()``."""
     connected = await _connect(settings)
+    try:
+        helo_name = await _helo_name(settings, connected)
+    except BaseException:
+        connected.close()
+        raise
     client = aiosmtplib.SMTP(
         hostname=settings.host,
-        local_hostname=await _helo_name(settings, connected),
+        local_hostname=helo_name,
         sock=connected,
         use_tls=settings.tls == "implicit",
         start_tls=False,
@@ -79,7 +98,7 @@ async def open_session(settings: SmtpSettings, context: ssl.SSLContext | None) -
         timeout=settings.timeouts.ehlo,
     )
     try:
-        async with _told_plainly(settings, Stage.CONNECT):
+        async with told_plainly(settings, Stage.CONNECT):
             await client.connect(timeout=settings.timeouts.greeting)
         await _greet(client, settings)
         if settings.tls == "starttls":
@@ -87,11 +106,25 @@ async def open_session(settings: SmtpSettings, context: ssl.SSLContext | None) -
             await _greet(client, settings)
         if settings.user:
             await _login(client, settings)
-        return _take_over(client, settings)
     except BaseException:
         client.close()
         connected.close()
         raise
+    return client
+
+
+def extensions(client: aiosmtplib.SMTP) -> Extensions:
+    """Return what the last EHLO offers and we use."""
+    offered = client.esmtp_extensions
+    size = offered.get("size")
+    # RFC 1870 section 4: up to 20 digits; 0 and nothing both mean that no limit is told.
+    limit = int(size) if size and re.fullmatch(r"[0-9]{1,20}", size) else 0
+    return Extensions(
+        pipelining="pipelining" in offered,
+        smtputf8="smtputf8" in offered,
+        size=size is not None,
+        size_limit=limit or None,
+    )
 
 
 async def _connect(settings: SmtpSettings) -> socket.socket:
@@ -145,7 +178,7 @@ async def _helo_name(settings: SmtpSettings, connected: socket.socket) -> str:
 
 
 async def _greet(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
-    async with _told_plainly(settings, Stage.EHLO):
+    async with told_plainly(settings, Stage.EHLO):
         try:
             await client.ehlo(timeout=settings.timeouts.ehlo)
         except aiosmtplib.SMTPHeloError as error:
@@ -161,13 +194,12 @@ async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
             f"{settings.address} does not offer STARTTLS, so nothing was sent to it in clear.",
             fix="Use smtps:// with port 465 if it has implicit TLS; otherwise the connection may be tampered with.",
         )
-    protocol, transport = client.protocol, client.transport
+    protocol, transport = client.protocol, cast("asyncio.Transport", client.transport)
     assert protocol is not None
-    assert isinstance(transport, asyncio.Transport)
     guard = _PlaintextGuard(protocol, transport)
     transport.set_protocol(guard)
     try:
-        async with _told_plainly(settings, Stage.STARTTLS):
+        async with told_plainly(settings, Stage.STARTTLS):
             await client.starttls(timeout=settings.timeouts.ehlo)
     except ProviderError:
         if not guard.injected:
@@ -224,30 +256,12 @@ async def _login(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
             fix="Leave the user out of the DSN if the server needs none, or check host and port.",
         )
     log_in = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[method]
-    async with _told_plainly(settings, Stage.AUTH):
+    async with told_plainly(settings, Stage.AUTH):
         await log_in(settings.user, settings.password.reveal(), timeout=settings.timeouts.ehlo)
 
 
-def _take_over(client: aiosmtplib.SMTP, settings: SmtpSettings) -> Opened:
-    transport = client.transport
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
-        raise ProviderUnavailableError(f"{settings.address} closed the connection after the login.")
-    offered = dict(client.esmtp_extensions)
-    # From here on the client has nothing that it could close.
-    client.protocol = client.transport = None
-    size = offered.get("size")
-    limit = int(size) if size and size.isascii() and size.isdigit() and len(size) < 20 else 0  # noqa: PLR2004 - RFC 1870
-    extensions = Extensions(
-        pipelining="pipelining" in offered,
-        smtputf8="smtputf8" in offered,
-        size=size is not None,
-        size_limit=limit or None,
-    )
-    return Opened(transport, extensions, offered)
-
-
 @contextlib.asynccontextmanager
-async def _told_plainly(settings: SmtpSettings, stage: Stage) -> AsyncIterator[None]:
+async def told_plainly(settings: SmtpSettings, stage: Stage) -> AsyncIterator[None]:
     """Turn what aiosmtplib and the TLS layer raise into one line with its remedy."""
     try:
         yield

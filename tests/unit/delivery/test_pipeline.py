@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock
 
+from mailblast.clock import SystemClock
 from mailblast.delivery.composer import ContentChangedError
 from mailblast.delivery.pipeline import Pipeline
 from mailblast.delivery.throttle import Rate, Throttle
@@ -26,15 +29,26 @@ QUOTA = Attempt(Disposition.PERMANENT, Reply(550, "5.4.5", "daily quota", Stage.
 
 
 class OneLineComposer:
-    """Makes a message of its claim's address; rows named ``bad`` cannot be rendered, ``changed`` have changed."""
+    """Makes a message of its claim's address; rows named ``bad`` cannot be rendered, ``changed`` have changed.
+
+    ``row`` is at fault as a whole, ``defect`` is one of ours.
+    """
 
     def compose(self, claim: Claim) -> Message:
         address = claim.recipient.address
+        if address.startswith("row"):
+            raise RowFaultError("has no content")
+        if address.startswith("defect"):
+            raise ZeroDivisionError
         if address.startswith("bad"):
             raise RowFaultError("is undefined", column="plan")
         if address.startswith("changed"):
             raise ContentChangedError
         return Message(claim.id, "s@x.test", address, f"<{claim.id}@x.test>", (address.encode(),), claim.id)
+
+
+class Body(bytes):
+    """Bytes that can be watched."""
 
 
 class RecordingLog:
@@ -257,7 +271,7 @@ async def test_rate_holds_messages_back_until_their_time() -> None:
     assert bench.pipeline.take() is None
     before = bench.clock.now()
     assert await bench.pipeline.wait()
-    assert bench.clock.now() - before == pytest.approx(0.5)
+    assert bench.clock.now() - before == pytest.approx(0.5, abs=0.005)
     bench.send(OK)
 
 
@@ -307,6 +321,129 @@ async def test_always_broken_connection_stops_the_run() -> None:
         await turn()
     assert isinstance(bench.pipeline.stopped, ProviderUnavailableError)
     assert {State.UNSENT} == {outcome.state for outcome in await batch}
+
+
+async def test_lost_replies_in_a_row_stop_the_run() -> None:
+    bench = Bench()
+    batch = bench.submit(*(f"r{number}@x.test" for number in range(40)))
+    await turn()
+    while bench.pipeline.stopped is None:
+        bench.send(DOUBT)
+    states = [outcome.state for outcome in await batch]
+    assert (25, 15) == (states.count(State.IN_DOUBT), states.count(State.UNSENT))
+
+
+async def test_restart_of_a_server_with_many_messages_in_flight_does_not_stop_the_run() -> None:
+    bench = Bench()
+    batch = bench.submit(*(f"r{number}@x.test" for number in range(60)))
+    await turn()
+    held = [bench.pipeline.take() for _ in range(60)]
+    for message in held:
+        assert message is not None
+        bench.pipeline.finish(message, LOST)
+    assert bench.pipeline.stopped is None
+    for _ in range(60):
+        bench.send(OK)
+    assert {State.ACCEPTED} == {outcome.state for outcome in await batch}
+
+
+async def test_row_at_fault_as_a_whole_is_told_without_a_column() -> None:
+    bench = Bench()
+    batch = bench.submit("row@x.test")
+    await turn()
+    assert bench.pipeline.take() is None
+    assert [(State.INVALID, "has no content", 0)] == [(each.state, each.text, each.attempts) for each in await batch]
+
+
+async def test_defect_while_composing_leaves_nobody_waiting() -> None:
+    bench = Bench()
+    batch = bench.submit("defect@x.test", "b@x.test")
+    await turn()
+    with pytest.raises(ZeroDivisionError):
+        bench.pipeline.take()
+    bench.pipeline.stop_if_unfinished(ProviderUnavailableError("ended"))
+    assert [State.UNSENT] * 2 == [outcome.state for outcome in await batch]
+
+
+async def test_provider_that_ends_early_with_nothing_to_do_still_stops_the_run() -> None:
+    bench = Bench()
+    bench.pipeline.stop_if_unfinished(ProviderUnavailableError("ended"))
+    assert bench.pipeline.stopped is not None
+    assert [State.UNSENT] == [outcome.state for outcome in await bench.submit("a@x.test")]
+
+
+async def test_provider_that_ends_when_all_is_done_does_not_stop_the_run() -> None:
+    bench = Bench()
+    bench.pipeline.close()
+    bench.pipeline.stop_if_unfinished(ProviderUnavailableError("ended"))
+    assert bench.pipeline.stopped is None
+
+
+async def test_message_in_doubt_without_an_answer_counts_as_an_attempt() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test", "b@x.test", attempts=1)
+    await turn()
+    begun, taken = bench.pipeline.take(), bench.pipeline.take()
+    assert begun is not None
+    assert taken is not None
+    bench.pipeline.begin(begun)
+    bench.pipeline.stop_if_unfinished(ProviderUnavailableError("ended"))
+    assert [2, 1] == [outcome.attempts for outcome in await batch]
+
+
+async def test_settled_message_is_not_kept_until_its_batch_is_done() -> None:
+    bench = Bench()
+    composer = OneLineComposer()
+    made: list[weakref.ref[Body]] = []
+
+    def compose(claim: Claim) -> Message:
+        body = Body()
+        made.append(weakref.ref(body))
+        return composer.compose(claim)._replace(parts=(body,))
+
+    bench.pipeline._compose = compose
+    batch = bench.submit("a@x.test", "b@x.test")
+    await turn()
+    bench.send(OK)
+    gc.collect()
+    assert not batch.done()
+    assert made[0]() is None
+
+
+async def test_waiter_without_work_is_woken_although_another_waits_for_its_time() -> None:
+    bench = Bench(Rate(1, 1))
+    idle = asyncio.create_task(bench.pipeline.wait())
+    batch = bench.submit("a@x.test")
+    limited = asyncio.create_task(bench.pipeline.wait())
+    assert await asyncio.wait_for(idle, 1)
+    assert await asyncio.wait_for(limited, 1)
+    bench.send(OK)
+    await batch
+
+
+async def test_stop_wakes_who_waits_for_a_delayed_message() -> None:
+    bench = Bench()
+    bench.pipeline._clock = SystemClock()
+    batch = bench.submit("a@x.test")
+    await turn()
+    bench.send(LOST)
+    bench.send(LOST)
+    waiting = asyncio.create_task(bench.pipeline.wait())
+    await turn()
+    assert not waiting.done()
+    bench.pipeline.stop(AccountError("no"))
+    assert not await asyncio.wait_for(waiting, 0.2)
+    assert [State.UNSENT] == [outcome.state for outcome in await batch]
+
+
+async def test_batch_whose_waiter_has_gone_is_settled_all_the_same() -> None:
+    bench = Bench()
+    batch = bench.submit("a@x.test")
+    await turn()
+    batch.cancel()
+    await turn()
+    bench.send(OK)
+    assert [State.ACCEPTED] == [outcome.state for outcome in bench.seen]
 
 
 async def test_empty_batch_is_done_at_once() -> None:

@@ -63,26 +63,38 @@ def test_deferred_delay_doubles_within_its_jitter_up_to_a_maximum() -> None:
     assert deferred_delay_s(50, 0.5) == pytest.approx(DEFERRED_MAX_S)
 
 
-def test_breaker_opens_after_broken_connections_in_a_row() -> None:
+@pytest.mark.parametrize("disposition", [Disposition.NOT_SENT, Disposition.IN_DOUBT])
+def test_breaker_opens_after_broken_connections_in_a_row(disposition: Disposition) -> None:
     breaker = Breaker()
-    lost = an_attempt(Disposition.NOT_SENT, Scope.CONNECTION, None)
-    said = [breaker.see(lost) for _ in range(MAX_BROKEN_IN_ROW)]
+    lost = an_attempt(disposition, Scope.CONNECTION, None)
+    said = [breaker.see(lost, in_flight=1) for _ in range(MAX_BROKEN_IN_ROW)]
     assert not any(said[:-1])
     assert "in a row" in said[-1]
+
+
+def test_breaker_waits_for_more_where_more_was_in_flight_until_an_answer_comes() -> None:
+    breaker = Breaker()
+    lost = an_attempt(Disposition.NOT_SENT, Scope.CONNECTION, None)
+    said = [breaker.see(lost, in_flight=50 if number == 0 else 1) for number in range(150)]
+    assert not any(said[:-1])
+    assert said[-1]
+    assert not breaker.see(an_attempt(Disposition.ACCEPTED), in_flight=1)
+    said = [breaker.see(lost, in_flight=1) for _ in range(MAX_BROKEN_IN_ROW)]
+    assert said[-1]
 
 
 def test_breaker_stays_closed_when_messages_are_answered_between() -> None:
     breaker = Breaker()
     closing = an_attempt(Disposition.TEMPORARY, Scope.CONNECTION)
     for _ in range(10):
-        assert not any(breaker.see(closing) for _ in range(MAX_BROKEN_IN_ROW - 1))
-        assert not breaker.see(an_attempt(Disposition.ACCEPTED))
+        assert not any(breaker.see(closing, in_flight=1) for _ in range(MAX_BROKEN_IN_ROW - 1))
+        assert not breaker.see(an_attempt(Disposition.ACCEPTED), in_flight=1)
 
 
 def test_breaker_opens_after_equal_domain_refusals_in_a_row() -> None:
     breaker = Breaker()
     refused = an_attempt(Disposition.PERMANENT, Scope.DOMAIN)
-    said = [breaker.see(refused) for _ in range(MAX_DOMAIN_REFUSALS_IN_ROW)]
+    said = [breaker.see(refused, in_flight=1) for _ in range(MAX_DOMAIN_REFUSALS_IN_ROW)]
     assert not any(said[:-1])
     assert "550 5.7.26" in said[-1]
 
@@ -92,5 +104,5 @@ def test_breaker_counts_domain_refusals_anew_after_success_or_another_reply() ->
     refused = an_attempt(Disposition.PERMANENT, Scope.DOMAIN)
     other = an_attempt(Disposition.PERMANENT, Scope.DOMAIN, Reply(550, "5.7.515", "denied", Stage.BODY))
     for between in (an_attempt(Disposition.ACCEPTED), other):
-        assert not any(breaker.see(refused) for _ in range(MAX_DOMAIN_REFUSALS_IN_ROW - 1))
-        assert not breaker.see(between)
+        assert not any(breaker.see(refused, in_flight=1) for _ in range(MAX_DOMAIN_REFUSALS_IN_ROW - 1))
+        assert not breaker.see(between, in_flight=1)

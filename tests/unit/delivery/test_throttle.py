@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from mailblast.delivery.throttle import Rate, Throttle, parse_rate
+from mailblast.delivery.throttle import SLACK_S, Rate, Throttle, parse_rate
 from mailblast.errors import UsageError
 
 
@@ -74,4 +76,20 @@ def test_throttle_after_a_pause_gives_no_burst() -> None:
 def test_throttle_with_two_limits_keeps_the_tighter() -> None:
     throttle = Throttle((Rate(100, 1), Rate(60, 60)))
     assert throttle.per_second == 1
-    assert len(permits_until(throttle, 10.0)) == 10
+    assert len(permits_until(throttle, 9.99)) == 10
+
+
+@pytest.mark.parametrize("rate", [Rate(14, 1), Rate(100, 1), Rate(1000, 1), Rate(5, 1), Rate(60, 60)])
+@pytest.mark.parametrize("latest_s", [0.0, 0.002, 0.02])
+def test_throttle_taken_late_keeps_windows_and_loses_little(rate: Rate, latest_s: float) -> None:
+    throttle, chance = Throttle((rate,)), random.Random(1)
+    now, given = 0.0, []
+    for _ in range(1000):
+        now = max(now, now + throttle.delay_s(now)) + chance.random() * latest_s
+        throttle.take(now)
+        given.append(now)
+    size = round(rate.recipients)
+    window = min(given[last] - given[last - size] for last in range(size, len(given))) if size < len(given) else 1.0
+    assert window >= rate.per_s - 1e-6
+    if latest_s <= SLACK_S:
+        assert 1000 / given[-1] >= 0.98 * rate.per_second

@@ -21,6 +21,7 @@ from mailblast.message.mime import boundary, known_lines, quoted_printable
         ("." + "x" * 74) * 5 + "\n",
         "." + "=" * 200 + "\n",
         "." + "é" * 200 + "\n",
+        *("." + "x" * length + "é=é=é" + "y" * 20 + "\n" for length in range(60, 76)),
         "From " * 100 + "\n",
         "x" * 75 + ".y\n",
         "x" * 75 + "From here on\n",

@@ -1,0 +1,41 @@
+"""Fixtures over the servers; named in ``pytest_plugins`` of ``tests/conftest.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from servers.certificates import Certificates, make_certificates
+from servers.postfix_server import Postfix, postfix_server
+from servers.scripted_smtp import ScriptedSmtp
+from servers.smtp_sink import smtp_sink
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedSmtp]:
+    """A scripted server in the test's loop; change its ``script`` before connecting."""
+    async with ScriptedSmtp() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority and certificates, made once."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def postfix() -> Iterator[Postfix]:
+    """A Postfix for all tests that need no settings of their own."""
+    with postfix_server() as running:
+        yield running
+
+
+@pytest.fixture
+def sink() -> Iterator[int]:
+    """The port of an smtp-sink."""
+    with smtp_sink() as port:
+        yield port
