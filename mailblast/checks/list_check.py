@@ -6,17 +6,18 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mailblast.checks.check import Check, Level
-from mailblast.delivery.composer import Composer
 from mailblast.errors import ListError, RowFaultError
 from mailblast.journal.journal import ClaimPolicy
+from mailblast.message.builder import MessageBuilder
 from mailblast.model.row import BadRow
+from mailblast.render.renderer import Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mailblast.journal.journal import Journal
     from mailblast.model.campaign import Campaign
-    from mailblast.model.recipient import Recipient
+    from mailblast.model.recipient import Claim, Recipient
 
 CHUNK = 1000
 FIX_ROW = "Correct the row, or leave it: it becomes an 'invalid' outcome and the run goes on."
@@ -46,7 +47,8 @@ class ListCheck:
         self._name = name
         self._recipients = recipients
         self._journal = journal
-        self._composer = Composer(campaign) if campaign else None
+        self._renderer = Renderer(campaign.template) if campaign else None
+        self._builder = MessageBuilder(campaign) if campaign else None
         self._on_progress = on_progress
         self.rows = 0
         self.good = 0
@@ -65,7 +67,7 @@ class ListCheck:
             yield Check("list.empty", Level.WARNING, self._name, "The list has no rows.", "Add recipients.")
             return
         level = Level.OK if self.good == self.rows else Level.INFO
-        what = "can be sent" if self._composer else "have a good address"
+        what = "can be sent" if self._builder else "have a good address"
         yield Check("list.rows", level, self._name, f"{self.good:,} of {self.rows:,} rows {what}.")
 
     def _check(self, rows: list[Recipient | BadRow]) -> Iterator[Check]:
@@ -81,15 +83,23 @@ class ListCheck:
             fix = "Nothing: the first of them is sent. Use --key where one address may get several messages."
             yield Check("list.duplicate", Level.WARNING, duplicate.address, duplicate.text, fix, duplicate.row)
         for claim in claims.claims:
-            if self._composer is not None:
-                try:
-                    self._composer.compose(claim)
-                except RowFaultError as fault:
-                    recipient = claim.recipient
-                    message = f"column '{fault.column}': {fault.reason}" if fault.column else fault.reason
-                    yield Check("template.row", Level.ERROR, recipient.address, message, FIX_RENDER, recipient.row)
-                    continue
-            self.good += 1
+            fault = self._fault(claim)
+            if fault is None:
+                self.good += 1
+            else:
+                yield fault
+
+    def _fault(self, claim: Claim) -> Check | None:
+        """Return what keeps this row from becoming a message, None where nothing does."""
+        if self._renderer is None or self._builder is None:
+            return None
+        recipient = claim.recipient
+        try:
+            self._builder.build(claim, self._renderer.render(recipient.variables))
+        except RowFaultError as fault:
+            message = f"column '{fault.column}': {fault.reason}" if fault.column else fault.reason
+            return Check("template.row", Level.ERROR, recipient.address, message, FIX_RENDER, recipient.row)
+        return None
 
 
 def _bad_row(row: BadRow) -> Check:

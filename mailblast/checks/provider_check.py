@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mailblast.checks.check import Check, Level
 from mailblast.errors import AccountError, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from mailblast.providers.provider import Provider
 
 
-class Probed(Protocol):
-    """A provider that can be asked without sending."""
-
-    name: str
-
-    async def probe(self, sender: str | None) -> Sequence[tuple[str, str]]:
-        """Connect, log in, look around and leave; return what was found, as name and value."""
-        ...
-
-
-async def check_provider(provider: Probed, sender: str | None) -> list[Check]:
+async def check_provider(provider: Provider, sender: str | None) -> list[Check]:
     """Return findings about a provider.
 
     Args:

@@ -162,6 +162,10 @@ class Pipeline:
             else:
                 self._settle(work, State.UNSENT)
 
+    def connect_again(self) -> None:
+        """Count broken connections anew: the provider has none, and whoever has it connect again counts from here."""
+        self._breaker = Breaker()
+
     # The provider pulls.
 
     def take(self) -> Message | None:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from mailblast.model.outcome import Attempt, Disposition, State
 from mailblast.model.reply import Reply, Scope
 
-#: Times one message may go back to the queue in one run, for reasons that are not its own.
-MAX_REQUEUES = 6
+#: Times one message may go back to the queue in one run, for reasons that are not its own. More than the executor's
+#: attempts to connect again, so that a server which is away stops the run before it defers anybody.
+MAX_REQUEUES = 8
 #: Failures of the connection in a row, without a single answer to a message between them, that stop the run.
 MAX_BROKEN_IN_ROW = 25
 #: At least so many for each message in flight: one restart of the server breaks all of these at once.

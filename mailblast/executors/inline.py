@@ -121,6 +121,7 @@ class InlineExecutor:
                     raise
             else:
                 return
+            self._pipeline.connect_again()
             # Connections that are not needed any more are not asked for again.
             if not await self._pipeline.wait():
                 return

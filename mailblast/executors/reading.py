@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -31,15 +32,17 @@ async def chunks(
     Raises:
         MailblastError: Whatever reading raises, after everything before it was yielded.
     """
-    read = _thread_reader(items, size, until) if may_block else _place_reader(items, size)
-    while not until.is_set():
-        chunk, error = await read()
-        if chunk:
-            yield chunk
-        if error is not None:
-            raise error
-        if len(chunk) < size:
-            return
+    with (
+        _thread_reader(items, size, until) if may_block else contextlib.nullcontext(_place_reader(items, size)) as read
+    ):
+        while not until.is_set():
+            chunk, error = await read()
+            if chunk:
+                yield chunk
+            if error is not None:
+                raise error
+            if len(chunk) < size:
+                return
 
 
 def _place_reader(items: Iterator[T], size: int) -> Callable[[], Awaitable[Chunk[T]]]:
@@ -60,13 +63,15 @@ def _read(items: Iterator[T], size: int) -> Chunk[T]:
     return chunk, None
 
 
-def _thread_reader(items: Iterator[T], size: int, until: asyncio.Event) -> Callable[[], Awaitable[Chunk[T]]]:
+@contextlib.contextmanager
+def _thread_reader(items: Iterator[T], size: int, until: asyncio.Event) -> Iterator[Callable[[], Awaitable[Chunk[T]]]]:
     loop = asyncio.get_running_loop()
-    wanted = threading.Semaphore(0)
+    #: True for one more chunk, False for the end.
+    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
     came: asyncio.Queue[Chunk[T]] = asyncio.Queue()
 
     def work() -> None:
-        while wanted.acquire():
+        while wanted.get():
             chunk = _read(items, size)
             # The loop may be gone: the run ended while this read was still waiting for its pipe.
             with contextlib.suppress(RuntimeError):
@@ -76,7 +81,7 @@ def _thread_reader(items: Iterator[T], size: int, until: asyncio.Event) -> Calla
     threading.Thread(target=work, name="list reader", daemon=True).start()
 
     async def read() -> Chunk[T]:
-        wanted.release()
+        wanted.put(True)
         coming, ended = asyncio.ensure_future(came.get()), asyncio.ensure_future(until.wait())
         try:
             await asyncio.wait({coming, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,4 +90,7 @@ def _thread_reader(items: Iterator[T], size: int, until: asyncio.Event) -> Calla
             coming.cancel()
             ended.cancel()
 
-    return read
+    try:
+        yield read
+    finally:
+        wanted.put(False)

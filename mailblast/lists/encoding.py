@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 
-from mailblast.errors import ListError, UsageError
+from mailblast.errors import UsageError
 
 #: Longer marks first: that of UTF-32-LE begins with that of UTF-16-LE.
 BYTE_ORDER_MARKS = (
@@ -25,7 +25,7 @@ def check_encoding(encoding: str) -> str:
     """Return the encoding's canonical name.
 
     Raises:
-        ListError: There is no such text encoding.
+        UsageError: There is no such text encoding.
     """
     try:
         with contextlib.suppress(UnicodeDecodeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from mailblast.errors import ListError
+from mailblast.errors import ListError, UsageError
 
 #: By suffix, and by the value of ``--list-format``.
 FORMATS = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "txt": "txt"}
@@ -23,12 +23,12 @@ def format_by_name(name: str, wanted: str | None) -> str | None:
     """Return the format that was asked for, or that the file's name tells; None where it tells nothing.
 
     Raises:
-        ListError: What was asked for is no format.
+        UsageError: What was asked for is no format.
     """
     if wanted is not None:
         if known := FORMATS.get(wanted.lower()):
             return known
-        raise ListError(f"{wanted!a} is no list format.", fix="Use csv, tsv, jsonl or txt.")
+        raise UsageError(f"{wanted!a} is no list format.", fix="Use csv, tsv, jsonl or txt.")
     suffixes = [suffix[1:].lower() for suffix in PurePath(name).suffixes]
     if suffixes and suffixes[-1] == "gz":
         suffixes.pop()

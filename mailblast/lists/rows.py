@@ -94,6 +94,7 @@ def open_list(source: str, settings: ListSettings, *, stdin: BinaryIO | None = N
 
     Raises:
         ListError: The beginning shows that it is no usable list. Nothing stays open.
+        UsageError: There is no such format or encoding.
     """
     wanted = format_by_name(source, settings.format)
     encoding = check_encoding(settings.encoding)

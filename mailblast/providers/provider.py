@@ -90,6 +90,18 @@ class Provider(Protocol):
         """
         ...
 
+    async def probe(self, sender: str | None = None) -> list[tuple[str, str]]:
+        """Connect, log in, look around and leave, without sending; return what was found, as name and value.
+
+        Args:
+            sender: Reverse path to try; None tries none.
+
+        Raises:
+            ProviderUnavailableError: It cannot be reached, trusted or used.
+            AccountError: The login or the sender was refused.
+        """
+        ...
+
     async def close(self) -> None:
         """Take leave in an orderly way; never raises for what the network does."""
         ...

@@ -69,7 +69,8 @@ def _write_csv(outcomes: Callable[[], Iterable[Outcome]], target: TextIO) -> int
         seen = {address_column: None, **seen}
     names = _names(seen)
     columns = [column for column in seen if column not in names] + list(names)
-    writer = csv.writer(target, lineterminator="\n")
+    # CRLF (RFC 4180), also because Python before 3.13 quotes only those line breaks that its own line ends are made of.
+    writer = csv.writer(target, lineterminator="\r\n")
     writer.writerow(map(_text, columns))
     written = 0
     for outcome in outcomes():

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import email
 import gzip
 import io
-import json
 import sys
-from email import policy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from words import HTML, a_list, a_template, body_of, json_of, sent
 
 from mailblast.cli.app import run
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from email.message import EmailMessage
-
-HTML = "<title>Hello {{ name }}</title><body><p>Dear {{ name }}, your plan is {{ plan }}.</p></body>"
 
 
 @pytest.fixture(autouse=True)
 def _template() -> None:
-    Path("welcome.html").write_text(HTML, encoding="utf-8")
-
-
-def a_list(
-    rows: Sequence[str] = ("ann@example.com,Ann,Team", "bob@example.org,Bob,Solo"), name: str = "list.csv"
-) -> str:
-    Path(name).write_text("\n".join(["email,name,plan", *rows]) + "\n", encoding="utf-8")
-    return name
+    a_template()
 
 
 def bulk(*words: str) -> int:
     return run(["bulk", *words])
-
-
-def sent(folder: str = "outbox") -> list[EmailMessage]:
-    parse = email.message_from_bytes
-    messages = [parse(path.read_bytes(), policy=policy.default) for path in sorted(Path(folder, "new").iterdir())]
-    return sorted(messages, key=lambda message: str(message["To"]))
-
-
-def json_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    out = capsys.readouterr().out
-    assert out.count("\n") == 1
-    document: dict[str, Any] = json.loads(out)
-    return document
 
 
 def test_bulk_with_nothing_configured_writes_to_the_outbox_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +29,7 @@ def test_bulk_with_nothing_configured_writes_to_the_outbox_and_says_so(capsys: p
     assert "2 rows" in captured.out
     ann, bob = sent()
     assert ("Hello Ann", "Ann <ann@example.com>") == (ann["Subject"], ann["To"])
-    assert "your plan is Solo" in bob.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "your plan is Solo" in body_of(bob)
 
 
 def test_bulk_again_sends_none_and_new_rows_are_sent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +66,7 @@ def test_bulk_bad_rows_are_counted_named_and_exit_one(capsys: pytest.CaptureFixt
     document = json_of(capsys)
     counts = document["this_run"]["counts"]
     assert (2, 2, 1, 5) == (counts["accepted"], counts["invalid"], counts["duplicate"], document["this_run"]["rows"])
-    assert "Dear there" in sent()[1].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "Dear there" in body_of(sent()[1])
     assert run(["failures", "welcome-list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3

@@ -179,7 +179,7 @@ from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Recipient
 journal = Journal.open(Path(sys.argv[1]), "news", clock=SystemClock())
 journal.begin_run(provider="x", template_fingerprint="new")
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 accepted = 0
 try:
     for n in range(10_000):
@@ -200,6 +200,7 @@ try:
     journal.close()
 except JournalError:
     pass
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 """
 
 

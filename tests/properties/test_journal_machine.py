@@ -52,7 +52,7 @@ class Campaign(RuleBasedStateMachine):
             worker = Segment(self.journal.folder)
         self.segments = [self.journal.segment(), worker]
         for segment in self.segments:
-            segment._roll_at = segment._roll_limit = 500
+            segment._roll_at = segment._roll_limit = 150
         self.seen: set[str] = set()
         self.claims: dict[int, Claim] = {}
         #: Of claims: begun in this segment; on file as begun; answered, with the outcome; answer on file.
@@ -76,7 +76,9 @@ class Campaign(RuleBasedStateMachine):
     )
     def claim(self, keys: list[str], *, retry_failed: bool, resend_in_doubt: bool) -> None:
         self.clock.advance(1)
-        recipients = [Recipient(row, key, key, {"email": key, "n": row}, {"email": key}) for row, key in enumerate(keys)]
+        recipients = [
+            Recipient(row, key, key, {"email": key, "n": row}, {"email": key}) for row, key in enumerate(keys)
+        ]
         policy = ClaimPolicy(retry_failed=retry_failed, resend_in_doubt=resend_in_doubt)
         claims = self.journal.claim(recipients, policy)
         assert len(keys) == len(claims.claims) + len(claims.duplicates) + claims.skipped

@@ -6,8 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP as Server
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from servers.smtp_sink import free_port
 
 if TYPE_CHECKING:
     import ssl
@@ -21,7 +22,7 @@ class Recorder:
         self.envelopes: list[Envelope] = []
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: Server, _session: Session, envelope: Envelope, address: str, _options: list[str]
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         code = address[:3]
         if code.isdigit() and code[0] in "45":
@@ -29,7 +30,7 @@ class Recorder:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
-    async def handle_DATA(self, _server: Server, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - likewise
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - likewise
         self.envelopes.append(envelope)
         return f"250 2.0.0 Ok: queued as {len(self.envelopes)}"
 
@@ -50,7 +51,7 @@ def aiosmtpd_server(
     controller = Controller(
         recorder,
         hostname="127.0.0.1",
-        port=0,
+        port=free_port(),
         tls_context=tls,
         require_starttls=tls is not None,
         auth_required=users is not None,
@@ -60,8 +61,7 @@ def aiosmtpd_server(
         enable_SMTPUTF8=True,
     )
     controller.start()
-    assert controller.server is not None
     try:
-        yield recorder, controller.server.sockets[0].getsockname()[1]
+        yield recorder, controller.port
     finally:
         controller.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +28,7 @@ def make_certificates(folder: Path) -> Certificates:
     """Make an authority and what it signs."""
     authority = trustme.CA()
     stranger = trustme.CA()
-    long_ago = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    long_ago = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     good = authority.issue_cert("localhost", "127.0.0.1")
     good_pem, ca_file = folder / "good.pem", folder / "ca.pem"
     good.private_key_and_cert_chain_pem.write_to_path(good_pem)

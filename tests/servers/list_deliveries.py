@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mailblast.model.message import Message
+from mailblast.model.outcome import Disposition
+from mailblast.model.reply import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mailblast.model.outcome import Attempt, Disposition
+    from mailblast.model.outcome import Attempt
 
 
-def a_message(number: int = 1, recipient: str = "", body: bytes = b"Hello\r\n", **changes: object) -> Message:
+def a_message(number: int = 1, recipient: str = "", body: bytes = b"Hello\r\n", **changes: Any) -> Message:
     """Build a small message; its Message-ID and content hold its number."""
     head = b"From: sender@example.org\r\nSubject: message %d\r\n\r\n" % number
     parts = (head, body)
@@ -38,7 +40,7 @@ def messages(count: int, *, size_bytes: int = 0) -> list[Message]:
 
 
 class ListDeliveries:
-    """Hands out a list, keeps every call in ``calls`` as ``(name, message id)``, and checks the rules of a message's life.
+    """Hands out a list, keeps every call as ``(name, message id)``, and checks the rules of a message's life.
 
     Args:
         waiting: Handed out in this order.
@@ -107,9 +109,11 @@ class ListDeliveries:
         self._uncommitted.discard(message.id)
         self.calls.append(("finish", message.id))
         self.attempts.setdefault(message.id, []).append(attempt)
-        if self._repeat and (attempt.disposition == "not_sent" or attempt.scope == "connection" != attempt.disposition):
-            if attempt.disposition in {"not_sent", "temporary"}:
-                self._waiting.append(message)
+        is_free_to_repeat = attempt.disposition is Disposition.NOT_SENT or (
+            attempt.disposition is Disposition.TEMPORARY and attempt.scope is Scope.CONNECTION
+        )
+        if self._repeat and is_free_to_repeat:
+            self._waiting.append(message)
         self._changed.set()
         self.on_finish(message, attempt)
 

@@ -16,11 +16,11 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     import ssl
 
 FAULT = re.compile(r"(?P<fault>[a-z]+|\d{3})-at-(?P<verb>rcpt|data|body|dot)(?:\+.*)?@")
@@ -200,7 +200,7 @@ class _Conversation:
         await self._answer("connect", USUAL["connect"])
         while True:
             line = await self._line()
-            verb = line.split(b" ", 1)[0].split(b":", 1)[0].upper().decode("ascii", "replace")
+            verb = line.rstrip(b"\r\n").split(b" ", 1)[0].split(b":", 1)[0].upper().decode("ascii", "replace")
             command = getattr(self, f"_on_{verb.lower()}", None)
             if command is None:
                 await self._send(b"500 5.5.2 What?\r\n")

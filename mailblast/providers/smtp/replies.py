@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mailblast.model.outcome import Disposition
 from mailblast.model.reply import Reply, Scope, Stage
+from mailblast.providers.smtp.reply_rules import RULES, Rule
 
 #: RFC 3463 section 2.
 ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[\s:;,-]+|$)")
@@ -73,79 +74,6 @@ def provider_id(said: str) -> str:
     return (found[found.lastindex or 0]) if found else ""
 
 
-class Rule(NamedTuple):
-    """Replies of one kind. What a rule leaves open matches anything; the first rule that matches decides."""
-
-    scope: Scope
-    #: Pattern of the whole reply code.
-    code: str = ""
-    #: Pattern of the whole enhanced status code.
-    enhanced: str = ""
-    #: Pattern somewhere in the text, whatever its case.
-    text: str = ""
-    #: Verbs; none given is any.
-    stages: frozenset[Stage] = frozenset()
-    #: None follows the first digit.
-    disposition: Disposition | None = None
-
-
-TEMPORARY, PERMANENT = Disposition.TEMPORARY, Disposition.PERMANENT
-LOGIN = frozenset({Stage.AUTH, Stage.STARTTLS})
-ENVELOPE = frozenset({Stage.MAIL, Stage.RCPT, Stage.DATA})
-SESSION = frozenset({Stage.CONNECT, Stage.EHLO})
-
-#: Sources: RFC 3463, RFC 5248 and the code tables that Google, Microsoft and Yahoo publish for senders.
-RULES: tuple[Rule, ...] = (
-    # The session: servers that end it, and what is said while it is opened.
-    Rule(Scope.DOMAIN, code="421", enhanced=r"4\.7\.(?:0|26|27|28|29|30|32)", text=r"unusual rate|unsolicited|spf|dkim|dmarc|tls|same message-id"),
-    Rule(Scope.DOMAIN, code="421", text=r"\[TSS?0\d\]|\[TS0\d\]"),
-    Rule(Scope.CONNECTION, code="421", disposition=TEMPORARY),
-    Rule(Scope.CONNECTION, stages=SESSION),
-    Rule(Scope.CONNECTION, code="4..", text=r"too many (?:concurrent |simultaneous )?(?:smtp )?(?:connections|sessions)|max(?:imum)? (?:number of )?messages? per (?:connection|session)", disposition=TEMPORARY),
-    # The account: login, quota, suspension. Nothing else of the list would fare better.
-    Rule(Scope.ACCOUNT, stages=LOGIN),
-    Rule(Scope.ACCOUNT, code="53[0458]"),
-    Rule(Scope.ACCOUNT, code="5..", text=r"authentication (?:is )?required|must (?:first )?authenticate|not authenticated|basic auth|authentication unsuccessful|username and password not accepted"),
-    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.7\.8"),
-    Rule(Scope.ACCOUNT, code="432", enhanced=r"4\.3\.2", text=r"concurrent|connections", disposition=TEMPORARY),
-    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.4\.5"),
-    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.1\.90|5\.7\.(?:50[1-8]|705|708|750)"),
-    Rule(Scope.ACCOUNT, code="[45]..", text=r"(?:daily|hourly|monthly|sending|message|submission|relay|send) (?:user )?(?:sending |message |send )?(?:limit|quota)s? (?:has been |was |is |for \S+ )*(?:exceeded|reached|used)|exceeded (?:its |your |the )?(?:daily|hourly|sending|maximum).{0,40}(?:limit|quota|recipients|messages)|maximum sending rate exceeded|submission quota"),
-    Rule(Scope.ACCOUNT, code="[45]..", text=r"account (?:has been |is )?(?:suspended|disabled|blocked|locked|deactivated)|sending (?:has been |is )?(?:paused|suspended)|email address is not verified"),
-    # The sending domain or address: fails alike for every recipient of one destination.
-    Rule(Scope.DOMAIN, code="[45]..", enhanced=r"[45]\.7\.(?:9|20|21|22|23|24|25|26|27|28|29|30|31|32|509|510|511|512|515|606|64\d|65\d)"),
-    Rule(Scope.DOMAIN, code="4..", enhanced=r"4\.7\.(?:5\d\d|6\d\d)"),
-    Rule(Scope.DOMAIN, code="[45]..", text=r"\[TSS?\d\d\]|\bspamhaus\b|\bblock ?list(?:ed)?\b|\bblacklist(?:ed)?\b|\bdnsbl\b|\brbl\b|poor reputation|low reputation|\bDMARC\b|\bDKIM\b.{0,40}(?:fail|pass|missing)|\bSPF\b.{0,40}(?:fail|pass|check)|reverse dns|\bptr\b|HELO|rate limit|too many (?:messages|emails|mails)|throttl"),
-    Rule(Scope.DOMAIN, code="4..", enhanced=r"4\.2\.1", text=r"rate|too (?:fast|quickly|many)"),
-    Rule(Scope.MESSAGE, code="55.", enhanced=r"5\.1\.[78]"),
-    Rule(Scope.MESSAGE, stages=frozenset({Stage.MAIL}), code="55[013]", enhanced=r"5\.1\.0|5\.7\.1", text=r"sender|from|not owned|domain"),
-    # The message: too large, wrongly formed, taken for spam.
-    Rule(Scope.MESSAGE, code="55.", enhanced=r"5\.(?:3\.4|2\.3|6\.\d+)"),
-    Rule(Scope.MESSAGE, code="[45]..", text=r"smtputf8|message (?:size )?(?:is )?(?:exceeds|too (?:big|large))|size limit|exceeds (?:fixed )?maximum message size|bare (?:lf|newline|carriage)|(?:virus|malware|unsolicited|spam|phishing|prohibited|illegal attachment|attachment type)"),
-    Rule(Scope.MESSAGE, code="5..", enhanced=r"5\.7\.1", stages=frozenset({Stage.BODY})),
-    Rule(Scope.MESSAGE, code="452", enhanced=r"4\.3\.[14]", disposition=TEMPORARY),
-    # The recipient: full is not gone, although some servers say 552.
-    Rule(Scope.RECIPIENT, code="552|554", enhanced=r"5\.2\.2", disposition=TEMPORARY),
-    Rule(Scope.RECIPIENT, code="55[0-4]", enhanced=r"5\.2\.2", text=r"full|quota|storage|space", disposition=TEMPORARY),
-    Rule(Scope.RECIPIENT, code="552", text=r"mailbox (?:is )?full|over ?quota|quota exceeded|exceeded (?:storage|its quota)", disposition=TEMPORARY),
-    Rule(Scope.RECIPIENT, code="552", stages=frozenset({Stage.RCPT}), enhanced=r"", text=r"^(?!.*(?:size|large)).*$", disposition=TEMPORARY),
-    Rule(Scope.MESSAGE, code="552"),
-    Rule(Scope.CONNECTION, code="45[12]|55.", enhanced=r"[45]\.5\.3", disposition=TEMPORARY),
-    Rule(Scope.CONNECTION, code="452", text=r"too many recipients", disposition=TEMPORARY),
-    # The dialogue: commands that the server does not know or finds out of order.
-    Rule(Scope.CONNECTION, code="50[0-4]", stages=frozenset({Stage.RSET, Stage.QUIT})),
-    Rule(Scope.RECIPIENT, code="50[01]", enhanced=r"5\.1\.\d+"),
-    Rule(Scope.RECIPIENT, code="501", stages=frozenset({Stage.RCPT})),
-    Rule(Scope.ACCOUNT, code="50[0-4]", stages=frozenset({Stage.MAIL, Stage.DATA})),
-    Rule(Scope.ACCOUNT, code="50[0234]", stages=frozenset({Stage.RCPT})),
-    # The rest: whom the verb is about.
-    Rule(Scope.MESSAGE, stages=frozenset({Stage.MAIL, Stage.DATA})),
-    Rule(Scope.RECIPIENT, stages=frozenset({Stage.RCPT})),
-    Rule(Scope.RECIPIENT, enhanced=r"[45]\.[12]\.\d+"),
-    Rule(Scope.MESSAGE),
-)  # fmt: skip
-
-
 class _Compiled(NamedTuple):
     code: re.Pattern[str] | None
     enhanced: re.Pattern[str] | None
@@ -177,5 +105,6 @@ def classify(reply: Reply) -> tuple[Disposition, Scope]:
             and (compiled.enhanced is None or compiled.enhanced.fullmatch(reply.enhanced))
             and (compiled.text is None or compiled.text.search(reply.text))
         ):
-            return rule.disposition or (TEMPORARY if code[0] == "4" else PERMANENT), rule.scope
+            by_digit = Disposition.TEMPORARY if code[0] == "4" else Disposition.PERMANENT
+            return rule.disposition or by_digit, rule.scope
     raise AssertionError("the last rule matches every reply")

@@ -84,12 +84,14 @@ def test_throttle_with_two_limits_keeps_the_tighter() -> None:
 def test_throttle_taken_late_keeps_windows_and_loses_little(rate: Rate, latest_s: float) -> None:
     throttle, chance = Throttle((rate,)), random.Random(1)
     now, given = 0.0, []
-    for _ in range(1000):
-        now = max(now, now + throttle.delay_s(now)) + chance.random() * latest_s
+    for _ in range(3000):
+        delay = throttle.delay_s(now)
+        if delay > 0:
+            now += delay + chance.random() * latest_s
         throttle.take(now)
         given.append(now)
     size = round(rate.recipients)
-    window = min(given[last] - given[last - size] for last in range(size, len(given))) if size < len(given) else 1.0
+    window = min(given[last] - given[last - size] for last in range(size, len(given)))
     assert window >= rate.per_s - 1e-6
     if latest_s <= SLACK_S:
-        assert 1000 / given[-1] >= 0.98 * rate.per_second
+        assert 3000 / given[-1] >= 0.98 * rate.per_second

@@ -228,7 +228,9 @@ def test_claim_of_keys_with_the_same_hash_keeps_them_apart(campaign: Campaign, m
     assert (2, 1) == (len(claims.duplicates), len(claims.claims))
 
 
-@pytest.mark.parametrize("key", ["a\0b", "a\nb", "'; DROP TABLE recipient; --", "é", "e\u0301", "\ud800", "A", "a", " a"])
+@pytest.mark.parametrize(
+    "key", ["a\0b", "a\nb", "'; DROP TABLE recipient; --", "é", "e\u0301", "\ud800", "A", "a", " a"]
+)
 def test_claim_of_hostile_key_is_its_own(campaign: Campaign, key: str) -> None:
     others = ["a\0c", "E\u0301", "plain"]
     claims = campaign.claim(*[a_recipient(each) for each in [key, *others]])

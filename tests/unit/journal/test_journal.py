@@ -284,9 +284,9 @@ def test_disk_full_is_one_line_with_path_and_remedy(tmp_path: Path) -> None:
     pages = journal._table.database.execute("PRAGMA page_count").fetchone()[0]
     journal._table.database.execute(f"PRAGMA max_page_count = {pages}")
 
-    with pytest.raises(JournalError, match=r"journal\.sqlite3 cannot be used: .*full\. Make room on the disk") as caught:
-        for n in range(1000):
-            journal.claim([a_recipient(f"{n}-{'x' * 200}@x.y")], ANY)
+    many = [a_recipient(f"{n}-{'x' * 200}@x.y") for n in range(1000)]
+    with pytest.raises(JournalError, match=r"sqlite3 cannot be used: .*full\. Make room on the disk") as caught:
+        journal.claim(many, ANY)
     assert "\n" not in str(caught.value)
     assert journal.counts()[State.ACCEPTED] == 1
     journal.close()
@@ -388,9 +388,7 @@ def test_open_durable_waits_for_the_disk(tmp_path: Path) -> None:
         assert (1,) == journal._table.database.execute("PRAGMA synchronous").fetchone()
 
 
-def test_outcomes_of_dead_process_are_what_its_segment_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outcomes_of_dead_process_are_what_its_segment_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with a_journal(tmp_path) as journal:
         claims = journal.claim([a_recipient(f"{n}@x.y", n) for n in range(4)], ANY).claims
         monkeypatch.setattr(os, "getpid", lambda: 4242)
@@ -418,3 +416,12 @@ def test_lock_descriptor_is_the_lock(tmp_path: Path) -> None:
         assert descriptor is not None
         assert os.fstat(descriptor).st_ino == (journal.folder / "lock").stat().st_ino
         assert rehearsal.lock_descriptor() is None
+
+
+def test_scratch_journal_claims_and_leaves_nothing(tmp_path: Path) -> None:
+    with Journal.scratch(clock=FakeClock()) as journal:
+        claims = journal.claim([a_recipient()], ANY).claims
+        journal.release(claims)
+        assert journal._claimer.recipient(claims[0].id) is None
+        assert 1 == len(journal.claim([a_recipient()], ANY).duplicates)
+    assert [] == list(tmp_path.iterdir())

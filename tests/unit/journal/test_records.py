@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -86,8 +87,6 @@ def test_decode_of_what_is_no_record_gives_none(line: bytes) -> None:
 
 
 def test_decode_of_unknown_kind_gives_none() -> None:
-    from zlib import crc32
-
     body = b'["z",1]'
 
     assert decode(b"%08x %b" % (crc32(body), body)) is None

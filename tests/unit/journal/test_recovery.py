@@ -85,9 +85,7 @@ def test_open_after_kill_without_any_claim_is_as_new(tmp_path: Path) -> None:
         assert journal.recovered == 0
 
 
-def test_open_after_kill_during_recovery_comes_to_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_after_kill_during_recovery_comes_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = a_journal(tmp_path)
     claim(journal, 2)
     journal.segment().begin(1, 9, START)
@@ -129,9 +127,7 @@ def test_open_after_kill_takes_a_late_answer_over_doubt(tmp_path: Path) -> None:
     journal = a_journal(tmp_path)
     claim(journal, 2)
     worker = journal.folder / "segment-77-1.log"
-    worker.write_bytes(
-        encode_header() + encode_outcome(an_outcome(1)) + encode_outcome(an_outcome(2, State.DEFERRED))
-    )
+    worker.write_bytes(encode_header() + encode_outcome(an_outcome(1)) + encode_outcome(an_outcome(2, State.DEFERRED)))
     journal.fold([an_outcome(n, State.IN_DOUBT) for n in (1, 2)])
     kill(journal)
 
@@ -189,7 +185,10 @@ def test_open_with_damaged_and_whole_segments_uses_both(tmp_path: Path) -> None:
     journal = a_journal(tmp_path)
     claim(journal, 4)
     (journal.folder / "segment-5-1.damaged").write_bytes(
-        encode_outcome(an_outcome(1)) + b"?\n" + encode_outcome(an_outcome(2, State.FAILED)) + encode_outcome(an_outcome(3))
+        encode_outcome(an_outcome(1))
+        + b"?\n"
+        + encode_outcome(an_outcome(2, State.FAILED))
+        + encode_outcome(an_outcome(3))
     )
     journal.segment().begin(2, 9, START)
     journal.segment().finish(an_outcome(4))

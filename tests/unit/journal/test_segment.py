@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,7 @@ from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def an_outcome(claim_id: int, state: State = State.ACCEPTED) -> Outcome:
@@ -43,7 +43,12 @@ def test_segment_new_is_private_and_holds_its_format(tmp_path: Path) -> None:
 def test_segment_commit_writes_group_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     segment = Segment(tmp_path)
     written: list[bytes] = []
-    monkeypatch.setattr(os, "write", lambda _, data: written.append(data) or len(data))
+
+    def write(_: int, data: bytes) -> int:
+        written.append(data)
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
 
     segment.begin(1, 9, 2.0)
     segment.begin(2, 9, 2.0)
@@ -202,46 +207,39 @@ def test_segment_whose_half_write_cannot_be_undone_refuses_more(
     assert [Header(1)] == records(segment.path)
 
 
-@pytest.mark.parametrize("where", ["open", "write", "short"])
+@pytest.mark.parametrize("room", [None, 5, 40], ids=["no file", "no header", "no records"])
 def test_segment_without_room_for_second_file_goes_on_with_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int | None
 ) -> None:
-    segment = Segment(tmp_path, roll_at_bytes=60)
-    first = segment.path
-    calls = [0]
+    segment = Segment(tmp_path, roll_at_bytes=40)
+    first, first_descriptor = segment.path, segment._descriptor
     real_write = os.write
+    left = [room or 0]
 
     def write(descriptor: int, data: bytes) -> int:
-        calls[0] += 1
-        if calls[0] == 2:
-            return real_write(descriptor, data[:3])
-        if calls[0] == 3:
+        if descriptor == first_descriptor:
+            return real_write(descriptor, data)
+        if not left[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real_write(descriptor, data)
+        written = real_write(descriptor, data[: left[0]])
+        left[0] -= written
+        return written
 
     with monkeypatch.context() as patch:
-        if where == "open":
+        patch.setattr(os, "write", write)
+        if room is None:
             patch.setattr(os, "open", failing(errno.ENOSPC))
-        elif where == "short":
-            patch.setattr(os, "write", write)
-        else:
-            calls[0] = 1
-            real = real_write
-            patch.setattr(
-                os,
-                "write",
-                lambda descriptor, data: real(descriptor, data)
-                if data.count(b'"s"') or descriptor == segment._descriptor and segment.path == first
-                else failing(errno.ENOSPC)(),
-            )
         segment.begin(1, 9, 2.0)
         segment.commit()
     assert segment.path == first
     assert [first] == list(tmp_path.iterdir())
 
     segment.begin(2, 9, 2.0)
+    segment.begin(3, 9, 2.0)
     segment.commit()
-    assert {1, 2} == {each.id for each in records(segment.path) if isinstance(each, Mark)}
+    assert segment.path != first
+    assert [segment.path] == list(tmp_path.iterdir())
+    assert {1, 2, 3} == {each.id for each in records(segment.path) if isinstance(each, Mark)}
 
 
 def test_segment_in_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailblast.errors import ListError
+from mailblast.errors import ListError, UsageError
 from mailblast.lists.rows import ListSettings, open_list
 from mailblast.model.row import BadRow, Row
 
@@ -186,9 +186,12 @@ def test_stdin_that_is_not_there_is_an_error() -> None:
         ({"encoding": "undefined"}, "not known"),
     ],
 )
-def test_setting_that_does_not_exist_is_an_error(settings: dict[str, object], what: str) -> None:
+def test_setting_that_does_not_exist_is_a_usage_error(settings: dict[str, object], what: str) -> None:
     Path("list.csv").write_bytes(CSV)
-    assert what in error_of("list.csv", **settings).message
+    with pytest.raises(UsageError) as caught:
+        emails("list.csv", **settings)
+    assert what in caught.value.message
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize(

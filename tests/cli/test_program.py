@@ -1,0 +1,113 @@
+"""The installed program as a process: start-up, completion, the README."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mailblast.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEAVY = ("boto3", "botocore", "sendgrid", "rich", "aiosmtplib", "jinja2", "dns", "email_validator", "uvloop", "sqlite3")
+COMMANDS = [command.name for command in app.registered_commands]
+
+
+def program(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mailblast", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def test_help_imports_no_provider_sdk_and_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom mailblast.cli.app import run\ncode = run(['--help'])\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), code, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "[] 0"
+    assert "Usage" in done.stdout
+
+
+def test_smtp_run_imports_no_other_provider() -> None:
+    Path("list.csv").write_text("email\na@example.com\n", encoding="utf-8")
+    Path("t.txt").write_text("Subject: x\n\nx\n", encoding="utf-8")
+    code = (
+        "import sys\nfrom mailblast.cli.app import run\n"
+        "code = run(['bulk', 'list.csv', '-t', 't.txt', '-q', '--via', 'smtp://127.0.0.1:1', '--from', 'a@b.test'])\n"
+        "print({'boto3', 'sendgrid', 'rich', 'dns', 'mailblast.providers.outbox'} & set(sys.modules), code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "set() 4"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command: str) -> None:
+    done = program(command, "--help")
+    assert done.returncode == 0
+    assert f"mailblast {command}" in done.stdout
+    assert "Example" in done.stdout
+    assert f"mailblast {command}" in README
+
+
+def test_every_option_of_bulk_is_documented_and_tested() -> None:
+    options = set(re.findall(r"(--[a-z][a-z-]+)", program("bulk", "--help").stdout)) - {"--help"}
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    untested = {option for option in options if f'"{option}"' not in tests and f"{option} " not in tests}
+    assert untested == set()
+
+
+def test_version_is_the_packages() -> None:
+    assert re.fullmatch(r"mailblast \d+\.\d+\.\d+\n", program("--version").stdout)
+
+
+def test_completion_can_be_shown() -> None:
+    done = program("--show-completion", "bash", env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert "_MAILBLAST_COMPLETE" in done.stdout
+
+
+def test_output_into_a_closed_pipe_leaves_no_traceback() -> None:
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m mailblast recommend --volume 5 | head -c 1",
+        shell=True, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
+def test_error_shows_its_traceback_only_with_debug() -> None:
+    assert "Traceback" not in program("bulk", "missing.csv", "-t", "missing.html").stderr
+    assert "Traceback" in program("bulk", "missing.csv", "-t", "missing.html", "--debug").stderr
+
+
+def readme_blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_readme_examples_run_as_they_stand() -> None:
+    Path("sample_lists").symlink_to(ROOT / "sample_lists")
+    Path("templates").symlink_to(ROOT / "templates")
+    Path("bin").mkdir()
+    Path("bin/mailblast").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mailblast "$@"\n', encoding="utf-8")
+    Path("bin/mailblast").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{Path('bin').resolve()}:{os.environ['PATH']}"}
+    for block in readme_blocks():
+        done = subprocess.run(
+            ["/bin/sh", "-e", "-c", block], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (0, "") == (done.returncode, "" if not done.returncode else done.stderr), block
+
+
+def test_repository_names_no_machine_and_no_registry() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    forbidden = re.compile("|".join(("/work/", "/root/", "pythonhosted", "npmjs\\.", "/simple\\b")))
+    for name in tracked.stdout.split("\n"):
+        path = ROOT / name
+        if name and path.is_file() and (text := path.read_bytes().decode("utf-8", "replace")):
+            assert forbidden.search(text) is None, name
