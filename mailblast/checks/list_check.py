@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from mailblast.checks.check import Check, Level
 from mailblast.errors import ListError, RowFaultError
 from mailblast.journal.journal import ClaimPolicy
+from mailblast.lists.chunks import chunks
 from mailblast.message.builder import MessageBuilder
 from mailblast.model.row import BadRow
 from mailblast.render.renderer import Renderer
@@ -56,7 +56,7 @@ class ListCheck:
     def findings(self) -> Iterator[Check]:
         """Yield what is wrong, in the order of the rows, and a summary at the end."""
         try:
-            while rows := list(islice(self._recipients, CHUNK)):
+            for rows in chunks(self._recipients, CHUNK):
                 yield from self._check(rows)
                 self.rows += len(rows)
                 self._on_progress(self.rows)

@@ -149,6 +149,9 @@ class BulkJob:
     def run(self) -> int:
         """Send, and return the exit code."""
         options, journal = self.options, self._open_journal()
+        if not any(journal.counts().values()) and not self._may_start():
+            self.terminal.warn("mailblast: nothing was sent.")
+            return ExitCode.USAGE
         start = journal.begin_run(provider=self.provider.name, template_fingerprint=fingerprint(self.template))
         if start.template_changed:
             self.terminal.note(
@@ -160,14 +163,18 @@ class BulkJob:
                 f"mailblast: {journal.recovered} in doubt from a run that was killed; "
                 f"see 'mailblast failures {options.name}'."
             )
-        if start.previous_runs == 0 and not self._may_start():
-            self.terminal.warn("mailblast: nothing was sent.")
-            return ExitCode.USAGE
         result, monitor = loop.run(self._deliver(journal))
         code = _exit_code(result)
-        journal.end_run(counts=result.counts, rows=result.rows, exit_code=code)
+        snapshot = monitor.snapshot()
+        journal.end_run(
+            counts=result.counts,
+            rows=result.rows,
+            exit_code=code,
+            whole_list=result.whole_list,
+            grade=snapshot.grade.letter,
+        )
         journal.close()
-        outcome_text.tell(self.terminal, self.settings.home, options.name, result, monitor.snapshot(), code)
+        outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)
         return code
 
     def _open_journal(self) -> Journal:
@@ -210,6 +217,7 @@ class BulkJob:
             async with outcome_text.shown(
                 self.terminal,
                 monitor,
+                run.note_progress,
                 title=options.name,
                 provider=self.provider.name,
                 json_log=options.json_log,

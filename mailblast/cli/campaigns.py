@@ -53,7 +53,7 @@ def open_rows(source: str, list_format: ListFormat | None, encoding: str) -> Row
     from mailblast.lists.rows import ListSettings, open_list
 
     settings = ListSettings(format=list_format.value if list_format else None, encoding=encoding)
-    return open_list(source, settings, stdin=sys.stdin.buffer)
+    return open_list(source, settings, stdin=sys.stdin.buffer if source == "-" else None)
 
 
 def may_block(source: str) -> bool:

@@ -7,12 +7,13 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mailblast.errors import JournalError
 from mailblast.journal.reading import JournalReader
 from mailblast.model.outcome import State
 from mailblast.report.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from mailblast.cli.terminal import Terminal
@@ -34,12 +35,22 @@ ADVICE = {
 
 @contextlib.asynccontextmanager
 async def shown(
-    terminal: Terminal, monitor: Monitor, *, title: str, provider: str, json_log: bool, clock: Clock
+    terminal: Terminal,
+    monitor: Monitor,
+    on_refresh: Callable[[], None],
+    *,
+    title: str,
+    provider: str,
+    json_log: bool,
+    clock: Clock,
 ) -> AsyncIterator[None]:
-    """Show the run's progress on stderr while the block runs: a dashboard, or lines."""
+    """Show the run's progress on stderr while the block runs: a dashboard, or lines.
+
+    ``on_refresh`` is called about once a second as well.
+    """
     display = _display(terminal, monitor, title=title, provider=provider, json_log=json_log, clock=clock)
     display.start()
-    refreshing = asyncio.create_task(_refresh(display))
+    refreshing = asyncio.create_task(_refresh(display, on_refresh))
     try:
         yield
     finally:
@@ -47,10 +58,13 @@ async def shown(
         display.stop()
 
 
-async def _refresh(display: Display) -> None:
+async def _refresh(display: Display, on_refresh: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
         display.refresh()
+        # A full disk is told by the run itself, when it cannot record an outcome.
+        with contextlib.suppress(JournalError):
+            on_refresh()
 
 
 def _display(

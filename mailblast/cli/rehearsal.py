@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mailblast.cli.exit_codes import ExitCode
@@ -11,6 +10,7 @@ from mailblast.delivery.composer import Composer, ContentChangedError
 from mailblast.delivery.intake import Intake
 from mailblast.errors import ListError, RowFaultError
 from mailblast.journal.journal import Journal
+from mailblast.lists.chunks import chunks
 from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ class Rehearsal:
     def run(self) -> None:
         """Read the list to its end, its limit, or the row that breaks it."""
         try:
-            while not self._intake.full and (rows := list(islice(self._job.recipients, CHUNK))):
+            for rows in chunks(self._job.recipients, CHUNK):
                 for batch in self._intake.take(rows):
                     self._try(batch)
+                if self._intake.full:
+                    break
         except ListError as error:
             self.broken = error
         for batch in self._intake.rest():

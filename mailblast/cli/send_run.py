@@ -67,14 +67,15 @@ def run_send(
             counts[outcome.state] += 1
         result = RunResult(len(recipients), claims.skipped, claims.held, counts, started_s, clock.now(), stopped)
         code = exit_code_of(stopped) if stopped else exit_code_of_counts(counts, held=claims.held)
-        journal.end_run(counts=counts, rows=result.rows, exit_code=code)
+        snapshot = monitor.snapshot()
+        journal.end_run(counts=counts, rows=result.rows, exit_code=code, grade=snapshot.grade.letter)
     for outcome in outcomes:
         said = outcome.provider_id or outcome.text
         terminal.result(f"{outcome.state.value} {outcome.address} {said}".rstrip())
     if claims.skipped:
         terminal.result("skipped: this idempotency key was used before")
     if terminal.json_output:
-        document = outcome_text.as_json(settings.home, CAMPAIGN, result, monitor.snapshot(), code)
+        document = outcome_text.as_json(settings.home, CAMPAIGN, result, snapshot, code)
         document["messages"] = [
             {
                 "address": outcome.address,

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import queue
 import threading
-from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from mailblast.lists.chunks import read_chunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from mailblast.lists.chunks import Chunk
 
 T = TypeVar("T")
-#: What one read gave, and what ended it early.
-Chunk: TypeAlias = tuple[list[T], Exception | None]
 
 
 async def chunks(
@@ -32,9 +34,7 @@ async def chunks(
     Raises:
         MailblastError: Whatever reading raises, after everything before it was yielded.
     """
-    with (
-        _thread_reader(items, size, until) if may_block else contextlib.nullcontext(_place_reader(items, size)) as read
-    ):
+    with _thread_reader(items, size, until) if may_block else _place_reader(items, size) as read:
         while not until.is_set():
             chunk, error = await read()
             if chunk:
@@ -45,22 +45,12 @@ async def chunks(
                 return
 
 
-def _place_reader(items: Iterator[T], size: int) -> Callable[[], Awaitable[Chunk[T]]]:
+def _place_reader(items: Iterator[T], size: int) -> AbstractContextManager[Callable[[], Awaitable[Chunk[T]]]]:
     async def read() -> Chunk[T]:
         await asyncio.sleep(0)
-        return _read(items, size)
+        return read_chunk(items, size)
 
-    return read
-
-
-def _read(items: Iterator[T], size: int) -> Chunk[T]:
-    """Read one chunk; an error comes with what was read before it."""
-    chunk: list[T] = []
-    try:
-        chunk.extend(islice(items, size))
-    except Exception as error:  # noqa: BLE001 - handed on unchanged, after what was read before it
-        return chunk, error
-    return chunk, None
+    return contextlib.nullcontext(read)
 
 
 @contextlib.contextmanager
@@ -72,7 +62,7 @@ def _thread_reader(items: Iterator[T], size: int, until: asyncio.Event) -> Itera
 
     def work() -> None:
         while wanted.get():
-            chunk = _read(items, size)
+            chunk = read_chunk(items, size)
             # The loop may be gone: the run ended while this read was still waiting for its pipe.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(came.put_nowait, chunk)

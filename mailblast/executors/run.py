@@ -66,6 +66,8 @@ class RunResult(NamedTuple):
     finished_s: float
     #: Why it ended before its time; None where it did not.
     stopped: MailblastError | None
+    #: Whether every row of the list was read and none was left out on purpose.
+    whole_list: bool = True
 
 
 class CampaignRun:
@@ -116,6 +118,7 @@ class CampaignRun:
             on_done=self._fold,
         )
         self._interrupted = False
+        self._whole_list = False
         self._started_s = clock.now()
         self._jitter = random.Random(journal.token)  # noqa: S311 - spreads waits, guards nothing
 
@@ -141,7 +144,12 @@ class CampaignRun:
             self._started_s,
             self._clock.now(),
             self._pipeline.stopped or error,
+            self._whole_list,
         )
+
+    def note_progress(self) -> None:
+        """Tell the journal how far the run is, for those who look on from outside."""
+        self._journal.note_progress(counts=self._counts, rows=self._intake.rows)
 
     async def _send_list(self) -> ListError | None:
         """Send the list and try again what was deferred; return what broke the list."""
@@ -177,6 +185,7 @@ class CampaignRun:
                 monitor.progress(intake.rows, source.position_bytes())
                 if intake.full:
                     return
+        self._whole_list = self._pipeline.stopped is None and self._settings.selection.sample == 1
 
     async def _second_tries(self) -> None:
         """Try deferred recipients again while this run has patience."""

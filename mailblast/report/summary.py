@@ -33,6 +33,8 @@ class CampaignSummary(NamedTuple):
     counts: Mapping[State, int]
     #: Of the last run, all nine.
     this_run: Mapping[State, int]
+    #: Read by the last run.
+    this_run_rows: int
     provider: str
     started_s: float | None
     #: None while a run is going on, and where the last one was killed.
@@ -52,7 +54,10 @@ class CampaignSummary(NamedTuple):
             "state": self.state,
             "rows": self.rows,
             "counts": {state.value: self.counts[state] for state in State},
-            "this_run": {state.value: self.this_run[state] for state in State},
+            "this_run": {
+                "rows": self.this_run_rows,
+                "counts": {state.value: self.this_run[state] for state in State},
+            },
             "provider": self.provider,
             "started": None if self.started_s is None else rfc3339(self.started_s),
             "finished": None if self.finished_s is None else rfc3339(self.finished_s),
@@ -85,6 +90,7 @@ def summarise(reader: JournalReader, *, now_s: float | None = None) -> CampaignS
         rows=sum(counts.values()),
         counts=counts,
         this_run=this_run,
+        this_run_rows=last.rows if last else 0,
         provider=last.provider if last else "",
         started_s=last.started_s if last else None,
         finished_s=last.finished_s if last else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_bulk_row_that_misses_a_variable_is_invalid_and_names_it(capsys: pytest.
     [
         ("list.tsv", b"email\tname\tplan\na@example.com\tA\tx\n", 1),
         ("list.jsonl", b'{"email": "a@example.com", "name": "A", "plan": {"x": 1}}\n', 1),
-        ("list.csv.gz", gzip.compress(b"email,name,plan\na@example.com,A,x\nb@example.com,B,y\n"), 2),
+        ("list.csv.gz", gzip.compress(b"email,name,plan\na@example.com,A,x\nb@example.com,B,y\n", mtime=0), 2),
         ("list.csv", b"\xef\xbb\xbfemail;name;plan\r\na@example.com;A;x\r\n", 1),
     ],
 )
@@ -324,3 +325,66 @@ def test_words_that_do_not_fit_are_code_two(words: list[str], capsys: pytest.Cap
     assert run(words) == 2
     captured = capsys.readouterr()
     assert "Usage" in captured.err + captured.out
+
+
+def test_bulk_log_format_json_gives_lines_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bulk(a_list(), "-t", "welcome.html", "--via", "outbox:out", "--log-format", "json") == 0
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert ["start", "end"] == events
+
+
+def test_bulk_quiet_says_nothing_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bulk(a_list(), "-t", "welcome.html", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_bulk_reply_to_and_subject_flags_win(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--reply-to", "Help <help@example.com>", "--subject", "For {{ name }}"]
+    assert bulk(a_list(), "-t", "welcome.html", "-q", *words) == 0
+    assert [("For Ann", "Help <help@example.com>"), ("For Bob", "Help <help@example.com>")] == [
+        (message["Subject"], message["Reply-To"]) for message in sent()
+    ]
+
+
+def test_bulk_list_format_and_encoding_override_the_name() -> None:
+    Path("list.dat").write_bytes("email\tname\tplan\na@example.com\tJ\xfcrgen\tx\n".encode("latin-1"))
+    assert bulk("list.dat", "-t", "welcome.html", "-q", "--list-format", "tsv", "--encoding", "cp1252") == 0
+    assert sent()[0]["Subject"] == "Hello J\xfcrgen"
+
+
+def test_bulk_email_column_is_taken_by_its_name() -> None:
+    Path("list.csv").write_text("contact,name,plan\na@example.com,A,x\n", encoding="utf-8")
+    assert bulk("list.csv", "-t", "welcome.html", "-q", "--email-column", "contact") == 0
+    assert len(sent()) == 1
+
+
+@pytest.mark.parametrize(("size", "batches"), [("1", "1"), ("3", "2"), ("1000", "5")])
+def test_bulk_batch_size_and_batches_change_nothing_but_the_way(size: str, batches: str) -> None:
+    rows = [f"user{number}@example.com,U,x" for number in range(20)]
+    words = ["--batch-size", size, "--batches", batches, "--durable"]
+    assert bulk(a_list(rows), "-t", "welcome.html", "-q", *words) == 0
+    assert len(sent()) == 20
+
+
+class Typing(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "code", "asked"),
+    [("y\n", [], 4, True), ("n\n", [], 2, True), ("", ["--yes"], 4, False), ("n\n", ["--limit", "5"], 4, False)],
+)
+def test_bulk_asks_before_a_large_first_run_to_a_real_server(
+    typed: str, words: list[str], code: int, *, asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_list([f"user{number}@example.com,U,x" for number in range(1001)])
+    screen = Typing()
+    monkeypatch.setattr(sys, "stdin", Typing(typed))
+    monkeypatch.setattr(sys, "stderr", screen)
+    server = ["--via", "smtp://127.0.0.1:1", "--from", "a@example.com"]
+    # A server that nobody runs: whoever says yes is told that it cannot be reached.
+    assert code == bulk("list.csv", "-t", "welcome.html", *server, *words, "-q")
+    assert asked == ("1,001 recipients" in screen.getvalue())

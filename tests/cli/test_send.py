@@ -67,7 +67,7 @@ def test_send_each_call_is_its_own_entry_but_for_an_idempotency_key(capsys: pyte
         (["--to", "a@example.com", "--text", "x", "-s", "x", "--var", "name"], 2, "--var 'name'"),
         (["--to", "a@example.com", "--text", "x", "-s", "x", "--data", "list.json"], 2, "no JSON object"),
         (["--to", "a@example.com", "--text", "x", "-s", "x", "--data", "missing.json"], 2, "missing.json"),
-        (["--to", "a@example.com", "--text", "{{ x", "-s", "x"], 3, "text"),
+        (["--to", "a@example.com", "--text", "{{ x", "-s", "x"], 3, "the message:1"),
         (
             ["--to", "a@example.com", "--text", "x", "-s", "x", "--via", "smtp://127.0.0.1:1", "--from", "a@b.test"],
             4,

@@ -19,7 +19,7 @@ def test_verify_clean_list_and_template_is_code_zero(capsys: pytest.CaptureFixtu
 
 
 def test_verify_names_every_bad_row_with_id_and_row(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [*ROWS, "no-address,X,y", "ann@example.com,Again,x", ",,"]
+    rows = [*ROWS, "no-address,X,y", "ann@example.com,Again,x", ",Nobody,"]
     assert run(["verify", a_list(rows), "-t", a_template(), "--json"]) == 1
     document = json_of(capsys)
     found = {(check["id"], check["row"]) for check in document["checks"] if check["row"]}

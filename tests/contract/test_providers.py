@@ -109,12 +109,10 @@ async def test_deliver_waits_for_messages_that_come_later(subject: Subject) -> N
     deliveries = ListDeliveries([a_message(1)], stay_open=True)
     await subject.provider.open()
     delivering = asyncio.create_task(subject.provider.deliver(deliveries))
-    while 1 not in deliveries.attempts:
-        await asyncio.sleep(0.005)
+    await deliveries.until_finished(1)
     assert not delivering.done()
     deliveries.add(a_message(2))
-    while 2 not in deliveries.attempts:
-        await asyncio.sleep(0.005)
+    await deliveries.until_finished(2)
     deliveries.close()
     await asyncio.wait_for(delivering, 5)
     assert 2 == subject.arrived()
@@ -124,8 +122,7 @@ async def test_deliver_cancelled_finishes_everything_taken(subject: Subject) -> 
     deliveries = ListDeliveries(messages(5000), stay_open=True)
     await subject.provider.open()
     delivering = asyncio.create_task(subject.provider.deliver(deliveries))
-    while len(deliveries.attempts) < 20:
-        await asyncio.sleep(0)
+    await deliveries.until_finished(20)
     delivering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await delivering

@@ -53,6 +53,7 @@ class ListDeliveries:
         self._repeat = repeat
         self._open = stay_open
         self._changed = asyncio.Event()
+        self._finished = asyncio.Event()
         self._in_flight: dict[int, Message] = {}
         self._begun: set[int] = set()
         self._uncommitted: set[int] = set()
@@ -115,7 +116,14 @@ class ListDeliveries:
         if self._repeat and is_free_to_repeat:
             self._waiting.append(message)
         self._changed.set()
+        self._finished.set()
         self.on_finish(message, attempt)
+
+    async def until_finished(self, count: int) -> None:
+        """Wait until so many messages have come back at least once."""
+        while len(self.attempts) < count:
+            self._finished.clear()
+            await self._finished.wait()
 
     @property
     def dispositions(self) -> dict[int, Disposition]:

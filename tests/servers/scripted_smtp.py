@@ -96,6 +96,7 @@ class ScriptedSmtp:
         self.on_body: Callable[[str], None] = lambda _rcpt: None
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[None]] = set()
+        self._arrived = asyncio.Event()
 
     @property
     def dsn(self) -> str:
@@ -105,6 +106,12 @@ class ScriptedSmtp:
     def client_bytes(self) -> bytes:
         """Everything that clients have said."""
         return b"".join(data for _, side, data in self.wire if side == "C")
+
+    async def until_arrived(self, count: int) -> None:
+        """Wait until so many messages were complete here; in the server's own loop only."""
+        while len(self.messages) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     def accepted_rcpts(self) -> list[str]:
         """Forward paths of all complete messages, without brackets."""
@@ -281,6 +288,7 @@ class _Conversation:
                 taken = Received(self._number, self._mail, tuple(self._rcpts), content)
                 if not self._refuses("dot", rcpt):
                     self._server.messages.append(taken)
+                    self._server._arrived.set()
                 await self._answer("dot", usual, rcpt)
             self._mail = ""
             self._rcpts.clear()

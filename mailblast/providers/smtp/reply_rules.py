@@ -74,7 +74,7 @@ ACCOUNT_RULES = (
     Rule(
         Scope.ACCOUNT,
         code="[45]..",
-        text=r"account (?:has been |is )?(?:temporarily )?(?:suspended|disabled|blocked|locked|deactivated)(?! recipient)"
+        text=r"account (?:has been |is )?(?:temporarily )?(?:suspended|disabled|blocked|locked|deactivated)"
         r"|sending (?:has been |is )?(?:paused|suspended)|email address is not verified",
         stages=frozenset({Stage.MAIL, Stage.DATA, Stage.BODY}),
     ),

@@ -49,22 +49,26 @@ async def read_all(items: Iterator[int], size: int, *, may_block: bool) -> list[
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, []), (1, [[0]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2], [3]]), (6, [[0, 1, 2], [3, 4, 5]])]
 )
-async def test_chunks_hold_at_most_their_size(may_block: bool, count: int, expected: list[list[int]]) -> None:
+async def test_chunks_hold_at_most_their_size(*, may_block: bool, count: int, expected: list[list[int]]) -> None:
     assert expected == await read_all(iter(range(count)), 3, may_block=may_block)
 
 
 @BOTH
 @pytest.mark.parametrize("count", [0, 2, 3, 7])
-async def test_error_comes_after_what_was_read_before(may_block: bool, count: int) -> None:
+async def test_error_comes_after_what_was_read_before(*, may_block: bool, count: int) -> None:
     read: list[int] = []
-    with pytest.raises(ListError, match="row 8"):
+
+    async def read_on() -> None:
         async for chunk in chunks(broken_after(count), 3, may_block=may_block, until=asyncio.Event()):
-            read += chunk
+            read.extend(chunk)
+
+    with pytest.raises(ListError, match="row 8"):
+        await read_on()
     assert list(range(count)) == read
 
 
 @BOTH
-async def test_nothing_is_read_ahead_of_what_is_asked_for(may_block: bool) -> None:
+async def test_nothing_is_read_ahead_of_what_is_asked_for(*, may_block: bool) -> None:
     items = iter(range(100))
     async with contextlib.aclosing(chunks(items, 3, may_block=may_block, until=asyncio.Event())) as reading:
         assert [0, 1, 2] == await anext(reading)
@@ -73,7 +77,7 @@ async def test_nothing_is_read_ahead_of_what_is_asked_for(may_block: bool) -> No
 
 
 @BOTH
-async def test_until_set_before_reads_nothing(may_block: bool) -> None:
+async def test_until_set_before_reads_nothing(*, may_block: bool) -> None:
     until, items = asyncio.Event(), iter(range(9))
     until.set()
     assert [] == [chunk async for chunk in chunks(items, 3, may_block=may_block, until=until)]
@@ -81,7 +85,7 @@ async def test_until_set_before_reads_nothing(may_block: bool) -> None:
 
 
 @BOTH
-async def test_until_set_between_chunks_ends_reading(may_block: bool) -> None:
+async def test_until_set_between_chunks_ends_reading(*, may_block: bool) -> None:
     until, items = asyncio.Event(), iter(range(9))
     read = []
     async for chunk in chunks(items, 3, may_block=may_block, until=until):
@@ -130,31 +134,27 @@ async def test_cancelled_reader_leaves_no_task_behind() -> None:
 
 
 def test_read_that_ends_after_its_loop_is_gone_is_harmless() -> None:
-    pipe, until = Pipe(), asyncio.Event()
+    pipe = Pipe()
+    earlier = set(threading.enumerate())
 
-    async def read() -> None:
-        until.set()
-        async with contextlib.aclosing(chunks(pipe, 2, may_block=True, until=asyncio.Event())) as reading:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(anext(reading), 0.01)
+    async def read() -> list[threading.Thread]:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(read_all(pipe, 2, may_block=True), 0.01)
+        return [thread for thread in threading.enumerate() if thread not in earlier and thread.name == "list reader"]
 
-    asyncio.run(read())
-    before = threading.active_count()
+    (reader,) = asyncio.run(read())
+    assert reader.is_alive()
     pipe.items.put(None)
-    deadline = time.monotonic() + 2
-    while pipe.items.qsize() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert threading.active_count() <= before
+    reader.join(5)
+    assert not reader.is_alive()
 
 
-@BOTH
-async def test_thread_ends_with_the_reading(may_block: bool) -> None:
-    await read_all(iter(range(5)), 3, may_block=may_block)
-    deadline = time.monotonic() + 2
-    while _readers() and time.monotonic() < deadline:
-        await asyncio.sleep(0.001)
-    assert [] == _readers()
-
-
-def _readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "list reader"]
+async def test_thread_ends_with_the_reading() -> None:
+    readers: list[threading.Thread] = []
+    async with contextlib.aclosing(chunks(iter(range(9)), 3, may_block=True, until=asyncio.Event())) as reading:
+        await anext(reading)
+        readers += [thread for thread in threading.enumerate() if thread.name == "list reader"]
+    assert readers
+    for reader in readers:
+        await asyncio.to_thread(reader.join, 5)
+    assert not any(reader.is_alive() for reader in readers)
