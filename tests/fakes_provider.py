@@ -1,4 +1,4 @@
-"""A provider for tests that holds messages until it is told to answer them."""
+"""Providers for tests: one that holds messages until it is told to answer, one that fails first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.model.outcome import Attempt, Disposition
 from mailblast.model.reply import Scope
-from mailblast.providers.memory import ACCEPTED
-from mailblast.providers.provider import ProviderLimits
+from mailblast.providers.memory import ACCEPTED, MemoryProvider
 
 if TYPE_CHECKING:
     from mailblast.model.message import Message
@@ -17,44 +16,56 @@ if TYPE_CHECKING:
 LOST = Attempt(Disposition.IN_DOUBT, None, Scope.CONNECTION)
 
 
-class HoldingProvider:
+class HoldingProvider(MemoryProvider):
     """Has up to ``concurrency`` messages begun at once; answers none before ``answering`` is set.
 
     Cancelled, it finishes what it holds as in doubt, like a server whose connections are cut.
+
+    Args:
+        concurrency: Messages held.
+        refuse_first: Answer to the first message, at once.
     """
 
-    name = "holding"
-    leaves_machine = False
-
-    def __init__(self, concurrency: int = 3) -> None:
-        self.limits = ProviderLimits(concurrency)
+    def __init__(self, concurrency: int = 3, *, refuse_first: Attempt | None = None) -> None:
+        super().__init__(concurrency=concurrency)
         self.answering = asyncio.Event()
         #: Set when as many messages are begun as may be.
         self.holding = asyncio.Event()
         self.held: list[Message] = []
-
-    async def open(self) -> None:
-        """Do nothing."""
+        self._refusal = refuse_first
 
     async def deliver(self, deliveries: Deliveries) -> None:
         """Hold messages, answer them when told."""
-        attempt = LOST
         try:
             while await deliveries.wait():
                 while len(self.held) < self.limits.concurrency and (message := deliveries.take()) is not None:
                     deliveries.begin(message)
                     self.held.append(message)
                 deliveries.commit()
+                if self._refusal is not None:
+                    deliveries.finish(self.held.pop(0), self._refusal)
                 self.holding.set()
                 await self.answering.wait()
                 self._finish(deliveries, ACCEPTED)
-            attempt = ACCEPTED
         finally:
-            self._finish(deliveries, attempt)
-
-    async def close(self) -> None:
-        """Do nothing."""
+            self._finish(deliveries, LOST)
 
     def _finish(self, deliveries: Deliveries, attempt: Attempt) -> None:
         while self.held:
-            deliveries.finish(self.held.pop(), attempt)
+            message = self.held.pop()
+            self.messages.append(message)
+            deliveries.finish(message, attempt)
+
+
+class FailingProvider(MemoryProvider):
+    """``deliver()`` ends with the next of ``errors`` before it takes anything, until none is left."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def deliver(self, deliveries: Deliveries) -> None:
+        """Wait for work, then fail or deliver."""
+        if await deliveries.wait() and self.errors:
+            raise self.errors.pop(0)
+        await super().deliver(deliveries)

@@ -9,6 +9,7 @@ from mailblast.errors import ListError
 from mailblast.lists.byte_source import ByteSource, LineFaultError, open_bytes
 from mailblast.lists.csv_rows import CsvRows
 from mailblast.lists.encoding import after_mark, check_encoding, wide_encoding_of
+from mailblast.lists.failure_list import is_failure_list, unguarded
 from mailblast.lists.formats import format_by_content, format_by_name, is_header
 from mailblast.lists.line_rows import json_parser, line_rows, mixed_parser, refuse_spread_json
 from mailblast.lists.lines import LineReader
@@ -137,7 +138,8 @@ def _reader(
             max_bytes=settings.max_record_bytes,
             max_columns=settings.max_columns,
         )
-        return RowReader(content, rows.columns, iter(rows))
+        read = iter(rows)
+        return RowReader(content, rows.columns, unguarded(read) if is_failure_list(rows.columns) else read)
     return RowReader(content, None, line_rows(content.name, lines, first, parse, settings.max_record_bytes))
 
 

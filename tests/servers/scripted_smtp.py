@@ -164,6 +164,8 @@ class ScriptedSmtp:
         task = asyncio.current_task()
         assert task is not None
         self._handlers.add(task)
+        # Replies leave at once, as from real servers; asyncio sets this only for sockets it has opened itself.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections += 1
         self.open_connections += 1
         self.most_connections = max(self.most_connections, self.open_connections)
@@ -177,9 +179,15 @@ class ScriptedSmtp:
         finally:
             self.open_connections -= 1
             self._handlers.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await asyncio.wait_for(writer.wait_closed(), 1)
+            await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close politely, but not for longer than a client that has gone away is worth."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+        await asyncio.wait_for(writer.wait_closed(), 0.1)
+    writer.transport.abort()
 
 
 class _Conversation:

@@ -72,7 +72,7 @@ async def open_session(settings: SmtpSettings, context: ssl.SSLContext | None) -
     # uvloop's transports do not inherit from asyncio's.
     transport = cast("asyncio.Transport | None", client.transport)
     if transport is None or transport.is_closing():
-        client.close()
+        hang_up(client)
         raise ProviderUnavailableError(f"{settings.address} closed the connection after the login.")
     opened = Opened(transport, extensions(client), dict(client.esmtp_extensions))
     # From here on the client has nothing that it could close.
@@ -107,10 +107,18 @@ async def logged_in(settings: SmtpSettings, context: ssl.SSLContext | None) -> a
         if settings.user:
             await _login(client, settings)
     except BaseException:
-        client.close()
+        hang_up(client)
         connected.close()
         raise
     return client
+
+
+def hang_up(client: aiosmtplib.SMTP) -> None:
+    """Close a client at once. Closing TLS politely waits for the server, which may be the one at fault."""
+    transport = cast("asyncio.Transport | None", client.transport)
+    client.close()
+    if transport is not None:
+        transport.abort()
 
 
 def extensions(client: aiosmtplib.SMTP) -> Extensions:

@@ -12,12 +12,15 @@ import aiosmtplib
 from mailblast.errors import AccountError, UsageError
 from mailblast.model.reply import Stage
 from mailblast.providers.smtp.framing import wire_address
-from mailblast.providers.smtp.opening import logged_in, tls_context, told_plainly
+from mailblast.providers.smtp.opening import extensions, hang_up, logged_in, tls_context, told_plainly
 from mailblast.providers.smtp.opening_errors import refused
 from mailblast.providers.smtp.replies import said_reply
 
 if TYPE_CHECKING:
     from mailblast.providers.smtp.settings import SmtpSettings
+
+#: Extensions, and what it means where they are not offered.
+WITHOUT = {"pipelining": "a round trip for each command", "smtputf8": "addresses in ASCII only"}
 
 
 async def probe(settings: SmtpSettings, sender: str | None) -> list[tuple[str, str]]:
@@ -36,7 +39,7 @@ async def probe(settings: SmtpSettings, sender: str | None) -> list[tuple[str, s
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
             await client.quit(timeout=settings.timeouts.quit)
     finally:
-        client.close()
+        hang_up(client)
     return facts
 
 
