@@ -59,19 +59,15 @@ class InlineExecutor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            # Cancelled, or a defect: what is in flight is finished and recorded, nothing more is handed out.
-            stop = error if isinstance(error, MailblastError) else RunInterruptedError("The run was broken off.")
-            self._pipeline.stop(stop)
-        self._pipeline.close()
-        if self._pipeline.stopped is not None and not self._pipeline.in_flight:
-            # It may be waiting to connect again.
-            self._delivering.cancel()
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._delivering
+            if error is None:
+                await self.drain()
+            else:
+                # Cancelled, or a defect: what is in flight is finished and recorded, nothing more is handed out.
+                stop = error if isinstance(error, MailblastError) else RunInterruptedError("The run was broken off.")
+                self._pipeline.stop(stop)
         finally:
-            await self.drain()
+            await self._end()
 
     async def submit(self, batch: Batch) -> None:
         """Start a batch; wait first while too many are under way."""
@@ -87,6 +83,17 @@ class InlineExecutor:
     def abort(self) -> None:
         """Stop at once: connections are cut, what was complete on the wire without a reply is in doubt."""
         self._delivering.cancel()
+
+    async def _end(self) -> None:
+        self._pipeline.close()
+        if self._pipeline.stopped is not None and not self._pipeline.in_flight:
+            # It may be waiting to connect again.
+            self._delivering.cancel()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._delivering
+        finally:
+            await self.drain()
 
     async def _some_done(self) -> None:
         done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)

@@ -45,7 +45,7 @@ def test_record_costs_at_most_its_budget(state: State, capsys: pytest.CaptureFix
 
     cost_us = microseconds(a_thousand, number=20) / 1_000
     with capsys.disabled():
-        print(f"\nmonitor.record {state.value}: {cost_us:.2f} us")  # noqa: T201 - the figure is the result
+        print(f"\nmonitor.record {state.value}: {cost_us:.2f} us")
     assert cost_us <= RECORD_BUDGET_US
 
 
@@ -64,5 +64,5 @@ def test_snapshot_of_a_full_window_costs_at_most_its_budget(capsys: pytest.Captu
             monitor.record(an_outcome(State.FAILED if number % 10 == 0 else State.ACCEPTED, number))
     cost_us = microseconds(monitor.snapshot, number=50)
     with capsys.disabled():
-        print(f"\nmonitor.snapshot: {cost_us:.0f} us")  # noqa: T201 - the figure is the result
+        print(f"\nmonitor.snapshot: {cost_us:.0f} us")
     assert cost_us <= SNAPSHOT_BUDGET_US

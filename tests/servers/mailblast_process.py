@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,6 +88,21 @@ def ended(process: subprocess.Popen[str], seconds: float = COMMAND_S) -> Ended:
             assert run["rows"] == run["skipped"] + sum(run["counts"].values()), document
         assert document["counts"]["sending"] == 0, document
     return Ended(process.returncode, document, err)
+
+
+def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 30.0) -> None:
+    """Wait until something is so while a command runs.
+
+    Raises:
+        AssertionError: The command has ended, or it took too long; the command is killed then.
+    """
+    ends_s = time.monotonic() + seconds
+    while not reached():
+        in_time = time.monotonic() < ends_s
+        if process.poll() is not None or not in_time:
+            process.kill()
+            raise AssertionError((f"within {seconds} s: {in_time}", process.returncode, process.communicate()))
+        time.sleep(0.01)
 
 
 def bulk_words(server: FaultServer | str, *words: str, list_: str = "list.csv") -> list[str]:

@@ -89,14 +89,9 @@ def _day(not_after: str) -> str:
 def _offers(client: aiosmtplib.SMTP) -> list[tuple[str, str]]:
     offered = client.esmtp_extensions
     facts = []
-    for keyword, without in (
-        ("pipelining", "one round trip for each command"),
-        ("smtputf8", "addresses in ASCII only"),
-    ):
+    for keyword, without in WITHOUT.items():
         facts.append((keyword, "offered" if keyword in offered else f"not offered: {without}"))
-    size = offered.get("size", "")
-    facts.append(
-        ("size", f"messages of up to {int(size):,} bytes" if size.isdigit() and int(size) else "no limit told")
-    )
+    limit = extensions(client).size_limit
+    facts.append(("size", f"messages of up to {limit:,} bytes" if limit else "no limit told"))
     facts.append(("auth", ", ".join(client.server_auth_methods).upper() or "no login offered"))
     return facts
