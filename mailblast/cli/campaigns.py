@@ -6,7 +6,7 @@ import re
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from mailblast.errors import RowFaultError, UsageError
 
@@ -53,7 +53,19 @@ def open_rows(source: str, list_format: ListFormat | None, encoding: str) -> Row
     from mailblast.lists.rows import ListSettings, open_list
 
     settings = ListSettings(format=list_format.value if list_format else None, encoding=encoding)
-    return open_list(source, settings, stdin=sys.stdin.buffer if source == "-" else None)
+    return open_list(source, settings, stdin=_stdin() if source == "-" else None)
+
+
+def _stdin() -> BinaryIO | None:
+    """Return stdin unbuffered, None where it is closed.
+
+    A thread that waits for a silent pipe holds a buffer's lock, and Python aborts where it cannot get that at its end.
+    """
+    if sys.stdin is None:
+        return None
+    buffer = sys.stdin.buffer
+    raw: BinaryIO = getattr(buffer, "raw", buffer)
+    return raw
 
 
 def may_block(source: str) -> bool:

@@ -40,7 +40,7 @@ def write_inputs(rows: int) -> None:
         file.writelines(
             f"user{n}@example{n % 97}.com,Name {n},Plan {n % 7},City {n % 11},{n:08}\n" for n in range(rows)
         )
-    paragraphs = "\n".join(f"<p>{LINE} {{{{ name }}}} {number}.</p>" for number in range(24))
+    paragraphs = "\n".join(f"<p>{LINE} {number}.</p>" for number in range(24))
     end = "<p>{{ plan }}, {{ city }}: {{ code }}</p></body></html>"
     html = f"<html><body><h1>Hello {{{{ name }}}}</h1>\n{paragraphs}\n{end}"
     text = "\n".join(f"{LINE} {number}." for number in range(12))

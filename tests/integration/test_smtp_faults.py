@@ -29,16 +29,12 @@ EXTENSIONS = pytest.mark.parametrize("extensions", [("PIPELINING", "SIZE 5242880
 def provider_of(
     server: ScriptedSmtp, *, connections: int = 1, options: str = "", clock: Clock | None = None
 ) -> SmtpProvider:
-    provider = make_provider(
-        parse_dsn(server.dsn + options), {}, connections=connections, clock=clock or SystemClock()
-    )
+    provider = make_provider(parse_dsn(server.dsn + options), {}, connections=connections, clock=clock or SystemClock())
     assert isinstance(provider, SmtpProvider)
     return provider
 
 
-async def deliver(
-    server: ScriptedSmtp, deliveries: ListDeliveries, *, connections: int = 1, options: str = ""
-) -> None:
+async def deliver(server: ScriptedSmtp, deliveries: ListDeliveries, *, connections: int = 1, options: str = "") -> None:
     provider = provider_of(server, connections=connections, options=options)
     try:
         await asyncio.wait_for(provider.deliver(deliveries), 20)
@@ -47,9 +43,9 @@ async def deliver(
     assert deliveries.all_finished
 
 
-async def attempt_at(server: ScriptedSmtp, recipient: str, **changes: object) -> Attempt:
+async def attempt_at(server: ScriptedSmtp, recipient: str, body: bytes = b"Hello\r\n") -> Attempt:
     """Send one message between two good ones; return what came of it, after checking the others."""
-    deliveries = ListDeliveries([a_message(1), a_message(2, recipient, **changes), a_message(3)], repeat=True)
+    deliveries = ListDeliveries([a_message(1), a_message(2, recipient, body), a_message(3)], repeat=True)
     await deliver(server, deliveries)
     assert ACCEPTED is deliveries.dispositions[1]
     assert ACCEPTED is deliveries.dispositions[3]
@@ -96,7 +92,7 @@ async def test_connection_ends_only_complete_messages_are_in_doubt(
     # Larger than all buffers on the way, so that its final dot cannot have left before the server hangs up.
     body = b"0123456789\r\n" * 1_000_000 if verb == "body" else b"Hello\r\n"
     async with ScriptedSmtp(Script(extensions)) as server:
-        attempt = await attempt_at(server, f"{fault}-at-{verb}@example.com", body=body) if verb == "dot" else None
+        attempt = await attempt_at(server, f"{fault}-at-{verb}@example.com", body) if verb == "dot" else None
         if attempt is None:
             deliveries = ListDeliveries(
                 [a_message(1), a_message(2, f"{fault}-at-{verb}@example.com", body), a_message(3)]
@@ -310,7 +306,7 @@ async def test_message_over_the_servers_size_is_refused_without_the_wire(extensi
     (attempt,) = deliveries.attempts[1]
     assert attempt.reply is not None
     assert (PERMANENT, Scope.MESSAGE) == (attempt.disposition, attempt.scope)
-    assert (552, "5.3.4", Stage.MAIL) == attempt.reply[:2] + (attempt.reply.stage,)
+    assert (552, "5.3.4", Stage.MAIL) == (*attempt.reply[:2], attempt.reply.stage)
     assert ACCEPTED is deliveries.dispositions[2]
 
 
@@ -332,7 +328,16 @@ async def test_smtputf8_is_used_only_where_needed_and_offered() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["a@b.c> NOTIFY=x", "a@b.c\r\nRCPT TO:<evil@x.example>", "a@b.c\nQUIT", "<a@b.c>", "a b@c.d", "", "a@b.c\0", "\x7f@b.c"],
+    [
+        "a@b.c> NOTIFY=x",
+        "a@b.c\r\nRCPT TO:<evil@x.example>",
+        "a@b.c\nQUIT",
+        "<a@b.c>",
+        "a b@c.d",
+        "",
+        "a@b.c\0",
+        "\x7f@b.c",
+    ],
 )
 async def test_address_that_would_change_a_command_never_reaches_the_wire(address: str) -> None:
     async with ScriptedSmtp() as server:

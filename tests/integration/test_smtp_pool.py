@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock
@@ -13,11 +14,13 @@ from servers.smtp_sink import free_port
 
 from mailblast.clock import Clock, SystemClock
 from mailblast.errors import JournalError, ProviderUnavailableError
-from mailblast.model.message import Message
 from mailblast.model.outcome import Attempt, Disposition
 from mailblast.providers.dsn import parse_dsn
 from mailblast.providers.registry import make_provider
 from mailblast.providers.smtp.provider import SmtpProvider
+
+if TYPE_CHECKING:
+    from mailblast.model.message import Message
 
 ACCEPTED, NOT_SENT, IN_DOUBT = Disposition.ACCEPTED, Disposition.NOT_SENT, Disposition.IN_DOUBT
 
@@ -136,7 +139,7 @@ async def test_pool_that_settled_tries_one_more_after_a_minute() -> None:
     clock = FakeClock()
     script = Script(connections=1, delays_s={"dot": 0.005})
     async with ScriptedSmtp(script) as server:
-        provider = provider_of(server.dsn, connections=2, clock=clock)
+        provider = provider_of(server.dsn, connections=2, clock=clock, messages_per_connection=1000)
         deliveries = ListDeliveries(messages(300))
 
         def loosen(_message: Message, _attempt: Attempt) -> None:
@@ -157,9 +160,7 @@ async def test_server_that_comes_back_is_used_again() -> None:
     with pytest.raises(ProviderUnavailableError):
         await provider.deliver(deliveries)
     assert deliveries.all_finished
-    server = ScriptedSmtp()
-    server.port = port
-    async with server:
+    async with ScriptedSmtp(port=port) as server:
         await provider.deliver(deliveries)
         await provider.close()
         assert 5 == len(server.messages)
@@ -258,8 +259,7 @@ async def test_cancelled_while_connecting_finishes_what_was_held() -> None:
         provider = provider_of(server.dsn)
         deliveries = ListDeliveries(messages(3))
         delivering = asyncio.create_task(provider.deliver(deliveries))
-        while not server.connections:
-            await asyncio.sleep(0)
+        await server.until_connected()
         delivering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await delivering
@@ -291,7 +291,7 @@ async def test_take_fails_ends_the_run_with_its_error() -> None:
             raise JournalError("cannot be read")
         return take()
 
-    deliveries.take = fail_at_the_tenth  # type: ignore[method-assign] - a fault is put in
+    deliveries.take = fail_at_the_tenth  # type: ignore[method-assign]  # a fault is put in
     async with ScriptedSmtp() as server:
         provider = provider_of(server.dsn, connections=2)
         with pytest.raises(JournalError, match="cannot be read"):

@@ -49,9 +49,7 @@ async def test_size_refusals_and_lines_with_dots_are_understood() -> None:
 
 
 async def test_connection_limit_of_the_server_is_kept() -> None:
-    with postfix_server(
-        smtpd_client_connection_count_limit="3", smtpd_client_event_limit_exceptions=""
-    ) as postfix:
+    with postfix_server(smtpd_client_connection_count_limit="3", smtpd_client_event_limit_exceptions="") as postfix:
         provider = make_provider(parse_dsn(f"smtp://127.0.0.1:{postfix.port}"), {}, connections=8, clock=SystemClock())
         deliveries = ListDeliveries(messages(300))
         await provider.deliver(deliveries)

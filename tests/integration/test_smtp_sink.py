@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from servers.list_deliveries import ListDeliveries, a_message, messages
 from servers.smtp_sink import smtp_sink
 
@@ -14,9 +17,7 @@ from mailblast.providers.dsn import parse_dsn
 from mailblast.providers.registry import make_provider
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
+    from collections.abc import Iterator
 
 #: A tenth of what one process is held to, so that a busy machine does not fail.
 SLOWEST_PER_S = 1_500
@@ -36,16 +37,24 @@ async def test_five_thousand_messages_pass_in_time(sink: int, capsys: pytest.Cap
     assert rate_per_s > SLOWEST_PER_S
 
 
-async def test_bodies_arrive_byte_for_byte(tmp_path: Path) -> None:
-    folder = tmp_path / "dump"
-    folder.mkdir()
-    tmp_path.chmod(0o755)
+@pytest.fixture
+def dump_folder() -> Iterator[Path]:
+    """Not under pytest's own folder: smtp-sink gives up its rights and must still walk down to it."""
+    with tempfile.TemporaryDirectory(prefix="mailblast-sink-") as name:
+        yield Path(name)
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_bodies_arrive_byte_for_byte(dump_folder: Path) -> None:
     bodies = [b"plain\r\n", b".dot\r\n..two\r\n.\r\n", b"0123456789\r\n.\r\n" * 20_000]
-    with smtp_sink(dump_folder=folder) as port:
+    with smtp_sink(dump_folder=dump_folder) as port:
         provider = make_provider(parse_dsn(f"smtp://127.0.0.1:{port}"), {}, connections=2, clock=SystemClock())
         deliveries = ListDeliveries(a_message(number, body=body) for number, body in enumerate(bodies, 1))
         await provider.deliver(deliveries)
         await provider.close()
     assert {Disposition.ACCEPTED} == set(deliveries.dispositions.values())
-    received = sorted(path.read_bytes().partition(b"\n\n")[2] for path in folder.iterdir())
-    assert sorted(body.replace(b"\r\n", b"\n").rstrip(b"\n") for body in bodies) == [text.rstrip(b"\n") for text in received]
+    received = sorted(path.read_bytes().partition(b"\n\n")[2].rstrip(b"\n") for path in _files(dump_folder))
+    assert sorted(body.replace(b"\r\n", b"\n").rstrip(b"\n") for body in bodies) == received

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-
 from servers.smtp_sink import free_port
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Reply to a recipient's RCPT or final dot, in front of its address.
 NAMED = re.compile(rb"<(rcpt|dot)-([45]\d\d)")
@@ -54,7 +54,7 @@ class Fault:
     every: int = 1
     #: So often in all; 0 is without end.
     times: int = 0
-    #: Wait before it; the message after the dot is taken before the wait.
+    #: Wait before it, or until ``FaultServer.release()``; the message after the dot is taken before the wait.
     delay_s: float = 0.0
 
 
@@ -118,6 +118,11 @@ class FaultServer:
         assert told, "the server has not started"
         self.port = int(told)
 
+    def release(self) -> None:
+        """Let all that waits now go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End the process; its connections are cut."""
         process, self._process = self._process, None
@@ -158,6 +163,23 @@ class _Server:
         ehlo = USUAL["ehlo"]
         self.usual = USUAL | {"ehlo": ehlo if script.pipelining else ehlo.replace(b"250-PIPELINING\r\n", b"")}
         self.has_body_fault = any(fault.at == "body" for fault in script.faults)
+        self._waiting: dict[asyncio.TimerHandle, Callable[[], None]] = {}
+
+    def wait(self, seconds: float, then: Callable[[], None]) -> None:
+        """Call something later, or when released."""
+
+        def go_on() -> None:
+            del self._waiting[timer]
+            then()
+
+        timer = asyncio.get_running_loop().call_later(seconds, go_on)
+        self._waiting[timer] = go_on
+
+    def release(self) -> None:
+        """Call now all that waits."""
+        for timer, go_on in list(self._waiting.items()):
+            timer.cancel()
+            go_on()
 
     def fault(self, stage: str) -> Fault | None:
         """Count a stage that is reached; return what goes wrong there this time."""
@@ -277,7 +299,7 @@ class _Conversation(asyncio.Protocol):
         self._send()
         if fault.delay_s:
             self._waits = True
-            asyncio.get_running_loop().call_later(fault.delay_s, self._do_now, fault, stage)
+            self._server.wait(fault.delay_s, lambda: self._do_now(fault, stage))
         else:
             self._do_now(fault, stage)
 
@@ -310,6 +332,7 @@ async def serve(options: dict[str, object]) -> None:
     listening.bind(("127.0.0.1", port))
     listening.listen(100)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, server.release)
     await loop.create_server(lambda: _Conversation(server), sock=listening)
     print(listening.getsockname()[1], flush=True)  # noqa: T201 - told to whoever started this
     await asyncio.Event().wait()

@@ -90,8 +90,10 @@ def ended(process: subprocess.Popen[str], seconds: float = COMMAND_S) -> Ended:
     return Ended(process.returncode, document, err)
 
 
-def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 30.0) -> None:
-    """Wait until something is so while a command runs.
+def wait_until(
+    reached: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 30.0
+) -> None:
+    """Wait until something is so, while a command runs where one is given.
 
     Raises:
         AssertionError: The command has ended, or it took too long; the command is killed then.
@@ -99,9 +101,10 @@ def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str], seco
     ends_s = time.monotonic() + seconds
     while not reached():
         in_time = time.monotonic() < ends_s
-        if process.poll() is not None or not in_time:
+        if process is not None and (process.poll() is not None or not in_time):
             process.kill()
             raise AssertionError((f"within {seconds} s: {in_time}", process.returncode, process.communicate()))
+        assert in_time, f"not within {seconds} s"
         time.sleep(0.01)
 
 
@@ -159,4 +162,6 @@ def assert_nobody_twice(server: FaultServer) -> None:
 def _difference(taken: Counter[str], addresses: Iterable[str]) -> str:
     wanted = set(addresses)
     twice = [address for address, count in taken.items() if count > 1]
-    return f"missing {sorted(wanted - taken.keys())[:5]}, twice {twice[:5]}, strange {sorted(taken.keys() - wanted)[:5]}"
+    return (
+        f"missing {sorted(wanted - taken.keys())[:5]}, twice {twice[:5]}, strange {sorted(taken.keys() - wanted)[:5]}"
+    )

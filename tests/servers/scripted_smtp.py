@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     import ssl
+    from collections.abc import Callable, Iterator
 
 FAULT = re.compile(r"(?P<fault>[a-z]+|\d{3})-at-(?P<verb>rcpt|data|body|dot)(?:\+.*)?@")
 USUAL = {
@@ -83,9 +83,10 @@ class _HangUpError(Exception):
 class ScriptedSmtp:
     """The server; use with ``async with`` in a running loop, or ``run_in_thread()``."""
 
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, *, port: int = 0) -> None:
         self.script = script or Script()
-        self.port = 0
+        #: Given before the start, or chosen by the system.
+        self.port = port
         self.messages: list[Received] = []
         #: Every packet: connection number, ``C`` or ``S``, bytes. In clear also where the wire is encrypted.
         self.wire: list[tuple[int, str, bytes]] = []
@@ -97,6 +98,7 @@ class ScriptedSmtp:
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
+        self._connected = asyncio.Event()
 
     @property
     def dsn(self) -> str:
@@ -106,6 +108,10 @@ class ScriptedSmtp:
     def client_bytes(self) -> bytes:
         """Everything that clients have said."""
         return b"".join(data for _, side, data in self.wire if side == "C")
+
+    async def until_connected(self) -> None:
+        """Wait for the first connection; in the server's own loop only."""
+        await self._connected.wait()
 
     async def until_arrived(self, count: int) -> None:
         """Wait until so many messages were complete here; in the server's own loop only."""
@@ -118,7 +124,7 @@ class ScriptedSmtp:
         return [message.rcpts[0][len("RCPT TO:<") : -1] for message in self.messages]
 
     async def __aenter__(self) -> Self:
-        listening = socket.create_server(("127.0.0.1", 0))
+        listening = socket.create_server(("127.0.0.1", self.port))
         if self.script.tiny_buffers:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
@@ -167,6 +173,7 @@ class ScriptedSmtp:
         # Replies leave at once, as from real servers; asyncio sets this only for sockets it has opened itself.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections += 1
+        self._connected.set()
         self.open_connections += 1
         self.most_connections = max(self.most_connections, self.open_connections)
         try:

@@ -95,11 +95,12 @@ async def logged_in(settings: SmtpSettings, context: ssl.SSLContext | None) -> a
         use_tls=settings.tls == "implicit",
         start_tls=False,
         tls_context=context,
-        timeout=settings.timeouts.ehlo,
+        # Time-outs are set around its calls: its own use wait_for(), which can swallow a cancellation before 3.12.
+        timeout=None,
     )
     try:
-        async with told_plainly(settings, Stage.CONNECT):
-            await client.connect(timeout=settings.timeouts.greeting)
+        async with told_plainly(settings, Stage.CONNECT, settings.timeouts.greeting):
+            await client.connect()
         await _greet(client, settings)
         if settings.tls == "starttls":
             await _start_tls(client, settings)
@@ -186,14 +187,14 @@ async def _helo_name(settings: SmtpSettings, connected: socket.socket) -> str:
 
 
 async def _greet(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
-    async with told_plainly(settings, Stage.EHLO):
+    async with told_plainly(settings, Stage.EHLO, settings.timeouts.ehlo):
         try:
-            await client.ehlo(timeout=settings.timeouts.ehlo)
+            await client.ehlo()
         except aiosmtplib.SMTPHeloError as error:
             # Servers without extensions (RFC 5321 section 4.1.4); never where TLS or a login needs them.
             if settings.tls == "starttls" or settings.user or error.code not in {500, 502, 504}:
                 raise
-            await client.helo(timeout=settings.timeouts.ehlo)
+            await client.helo()
 
 
 async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
@@ -207,8 +208,8 @@ async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
     guard = _PlaintextGuard(protocol, transport)
     transport.set_protocol(guard)
     try:
-        async with told_plainly(settings, Stage.STARTTLS):
-            await client.starttls(timeout=settings.timeouts.ehlo)
+        async with told_plainly(settings, Stage.STARTTLS, settings.timeouts.ehlo):
+            await client.starttls()
     except ProviderError:
         if not guard.injected:
             raise
@@ -264,15 +265,16 @@ async def _login(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
             fix="Leave the user out of the DSN if the server needs none, or check host and port.",
         )
     log_in = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[method]
-    async with told_plainly(settings, Stage.AUTH):
-        await log_in(settings.user, settings.password.reveal(), timeout=settings.timeouts.ehlo)
+    async with told_plainly(settings, Stage.AUTH, settings.timeouts.ehlo):
+        await log_in(settings.user, settings.password.reveal())
 
 
 @contextlib.asynccontextmanager
-async def told_plainly(settings: SmtpSettings, stage: Stage) -> AsyncIterator[None]:
-    """Turn what aiosmtplib and the TLS layer raise into one line with its remedy."""
+async def told_plainly(settings: SmtpSettings, stage: Stage, timeout_s: float) -> AsyncIterator[None]:
+    """Bound the time, and turn what aiosmtplib and the TLS layer raise into one line with its remedy."""
     try:
-        yield
+        async with asyncio.timeout(timeout_s):
+            yield
     except aiosmtplib.SMTPResponseException as error:
         if error.code < 0:
             raise ProviderUnavailableError(
@@ -288,7 +290,7 @@ async def told_plainly(settings: SmtpSettings, stage: Stage) -> AsyncIterator[No
         raise ProviderUnavailableError(
             f"{settings.address} refused {stage.value.upper()}: {refused(reply)}.", fix=_remedy(stage)
         ) from None
-    except aiosmtplib.SMTPTimeoutError as error:
+    except TimeoutError as error:
         raise ProviderUnavailableError(
             f"{settings.address} did not answer {stage.value.upper()} in time.",
             fix="The port may want TLS from the first byte (smtps://, 465), or the server is overloaded.",

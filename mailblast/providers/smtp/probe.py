@@ -37,7 +37,8 @@ async def probe(settings: SmtpSettings, sender: str | None) -> list[tuple[str, s
             await _try_sender(client, settings, sender)
             facts.append(("sender", f"{sender} may send"))
         with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=settings.timeouts.quit)
+            async with asyncio.timeout(settings.timeouts.quit):
+                await client.quit()
     finally:
         hang_up(client)
     return facts
@@ -46,13 +47,12 @@ async def probe(settings: SmtpSettings, sender: str | None) -> list[tuple[str, s
 async def _try_sender(client: aiosmtplib.SMTP, settings: SmtpSettings, sender: str) -> None:
     utf8 = not sender.isascii() and client.supports_extension("smtputf8")
     try:
-        async with told_plainly(settings, Stage.MAIL):
+        async with told_plainly(settings, Stage.MAIL, settings.timeouts.mail):
             try:
                 await client.mail(
                     sender,
                     options=["SMTPUTF8"] if utf8 else [],
                     encoding="utf-8" if utf8 else "ascii",
-                    timeout=settings.timeouts.mail,
                 )
             except aiosmtplib.SMTPSenderRefused as error:
                 reply = said_reply(error.code, error.message, Stage.MAIL)
@@ -60,7 +60,7 @@ async def _try_sender(client: aiosmtplib.SMTP, settings: SmtpSettings, sender: s
                     f"{settings.address} refuses the sender {sender}: {refused(reply)}.",
                     fix="Use a sender that this account may send as.",
                 ) from None
-            await client.rset(timeout=settings.timeouts.rset)
+            await client.rset()
     except UnicodeEncodeError:
         raise AccountError(
             f"{settings.address} takes no sender outside ASCII such as {sender}.", fix="Use a sender within ASCII."

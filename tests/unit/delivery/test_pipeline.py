@@ -402,8 +402,13 @@ async def test_settled_message_is_not_kept_until_its_batch_is_done() -> None:
 
 async def test_waiter_without_work_is_woken_although_another_waits_for_its_time() -> None:
     bench = Bench(Rate(1, 1))
+    first = bench.submit("a@x.test")
+    await turn()
+    bench.send(OK)
+    await first
+    # All three begin in one turn of the loop.
     idle = asyncio.create_task(bench.pipeline.wait())
-    batch = bench.submit("a@x.test")
+    batch = bench.submit("b@x.test")
     limited = asyncio.create_task(bench.pipeline.wait())
     assert await asyncio.wait_for(idle, 1)
     assert await asyncio.wait_for(limited, 1)

@@ -12,15 +12,15 @@ from mailblast.delivery.throttle import Throttle
 from mailblast.errors import AccountError, JournalError, ProviderUnavailableError, RunInterruptedError
 from mailblast.executors.inline import MAX_RECONNECTS, InlineExecutor
 from mailblast.model.message import Message
-from mailblast.model.outcome import Outcome, State
+from mailblast.model.outcome import Attempt, Disposition, Outcome, State
 from mailblast.model.recipient import Batch, Claim, Recipient
-from mailblast.providers.memory import ACCEPTED, MemoryProvider
+from mailblast.model.reply import Scope
+from mailblast.providers.memory import MemoryProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailblast.delivery.composer import Composer
-    from mailblast.model.outcome import Attempt
     from mailblast.providers.provider import Deliveries
 
 
@@ -94,6 +94,25 @@ class IdleFailingProvider(MemoryProvider):
         while (message := deliveries.take()) is not None:
             self._handle(message, deliveries)
         raise ProviderUnavailableError("idle time-out")
+
+
+class CrowdedProvider(MemoryProvider):
+    """Takes all there is for connections that then cannot be made, so many times."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self._failures = failures
+
+    async def deliver(self, deliveries: Deliveries) -> None:
+        if await deliveries.wait() and self._failures:
+            self._failures -= 1
+            held = []
+            while (message := deliveries.take()) is not None:
+                held.append(message)
+            for message in held:
+                deliveries.finish(message, Attempt(Disposition.NOT_SENT, None, Scope.CONNECTION))
+            raise ProviderUnavailableError("away")
+        await super().deliver(deliveries)
 
 
 async def test_submit_waits_while_enough_batches_are_under_way() -> None:
@@ -239,17 +258,9 @@ async def test_login_refused_while_connecting_again_stops_at_once() -> None:
 
 
 async def test_many_messages_in_hand_at_each_attempt_to_connect_do_not_use_up_patience() -> None:
-    tries = 0
-
-    def answer(_: Message) -> Attempt:
-        nonlocal tries
-        tries += 1
-        if tries <= MAX_RECONNECTS:
-            raise ProviderUnavailableError("away")
-        return ACCEPTED
-
-    bench = Bench(MemoryProvider(answer))
+    bench = Bench(CrowdedProvider(failures=MAX_RECONNECTS))
     async with bench.executor as executor:
-        await executor.submit(bench.batch(1))
+        await executor.submit(bench.batch(30))
         await executor.drain()
-    assert [State.ACCEPTED] == bench.done
+    assert [State.ACCEPTED] * 30 == bench.done
+    assert bench.pipeline.stopped is None

@@ -1,0 +1,125 @@
+"""kill -9 at random moments, again and again: nobody is lost, nobody is mailed twice, few are in doubt."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from servers.fault_server import Fault, FaultServer
+from servers.mailblast_process import (
+    a_list,
+    a_template,
+    assert_nobody_twice,
+    bulk,
+    bulk_words,
+    failures,
+    start,
+    status,
+)
+
+from mailblast.journal.reading import JournalReader
+from mailblast.model.outcome import State
+
+if TYPE_CHECKING:
+    from conftest import Serve
+
+ROWS = 20_000
+CONNECTIONS = 5
+#: About 0.4 s each; all of them where there is time for it.
+KILLS = 200 if os.environ.get("CI") else 60
+#: One final reply in so many is lost by the server.
+LOST_EVERY = 1_000
+#: Messages a second on two cores, for a share of the list that each run gets; nothing depends on it.
+RATE_PER_S = 6_000
+#: Refused for good at RCPT, for now and for good at the dot.
+REFUSED = [f"{named}.{number}@example.org" for named in ("rcpt-550", "dot-451", "dot-554") for number in range(20)]
+OPTIONS = ("--connections", str(CONNECTIONS), "--retry-for", "0")
+
+
+def some_list() -> set[str]:
+    """Write a list with everything in it, in no order; return the addresses that can be accepted."""
+    good = [f"user{number}@example.org" for number in range(ROWS - len(REFUSED) - 20)]
+    rows = [*good, *REFUSED, *good[:10], *(f"no address {number}" for number in range(10))]
+    random.shuffle(rows)
+    a_list(rows)
+    return set(good)
+
+
+def run_and_kill(server: FaultServer) -> bool:
+    """Start a run and kill it at a random moment; return whether it was killed before its end."""
+    size = log_size(server)
+    process = start(*bulk_words(server, *OPTIONS), measured=False)
+    if random.random() < 0.3:
+        # While it starts, opens the journal, recovers what the last one left, reads what it may skip.
+        time.sleep(random.uniform(0.1, 0.6))
+    else:
+        # While it sends.
+        ends_s = time.monotonic() + 20
+        while log_size(server) == size and process.poll() is None and time.monotonic() < ends_s:
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 1.4 * ROWS / KILLS / RATE_PER_S))
+    process.kill()
+    _, err = process.communicate()
+    assert "Traceback" not in err, err
+    return process.returncode == -9
+
+
+def log_size(server: FaultServer) -> int:
+    return server.log.stat().st_size if server.log.exists() else 0
+
+
+def in_doubt_now() -> int:
+    """Return how many are in doubt, as the next run will find them."""
+    if not Path(".mailblast/welcome-list/journal.sqlite3").exists():
+        return 0
+    with JournalReader(Path(".mailblast"), "welcome-list") as reader:
+        return reader.counts()[State.IN_DOUBT]
+
+
+@pytest.mark.timeout(300)
+def test_killed_again_and_again_nobody_is_lost_or_mailed_twice(
+    serve: Serve, record_property: pytest.RecordProperty
+) -> None:
+    a_template()
+    good = some_list()
+    server = serve(Fault("dot", "take", every=LOST_EVERY))
+    kills, in_doubt, lost = 0, 0, 0
+    gained: Counter[int] = Counter()
+    for _ in range(KILLS):
+        kills += run_and_kill(server)
+        taken = server.taken
+        now, lost_now = in_doubt_now(), sum(not message.replied for message in taken)
+        assert now - in_doubt <= CONNECTIONS + lost_now - lost
+        gained[max(now - in_doubt - (lost_now - lost), 0)] += 1
+        in_doubt, lost = now, lost_now
+    record_property("kills", kills)
+    record_property("in doubt by kill", dict(gained))
+
+    run = bulk(server, *OPTIONS)
+    held = failures("in_doubt")
+    taken = server.taken
+    assert 1 == run.code
+    assert {"invalid": 10, "duplicate": 10, "failed": 40, "deferred": 20} == {
+        state: count for state, count in run.counts.items() if state not in {"accepted", "in_doubt"}
+    }
+    assert ROWS == sum(run.counts.values())
+    assert run.counts == status().counts
+    assert_nobody_twice(server)
+    recipients = {message.recipient for message in taken}
+    # Every accepted one was taken, and everyone taken is accepted or in doubt.
+    assert recipients | held.keys() == good | held.keys()
+    assert held.keys() <= good | set(REFUSED)
+
+    # Told to, it sends those in doubt again, the same bytes, and then nothing is left.
+    run = bulk(server, "--resend-in-doubt", "--retry-failed", *OPTIONS)
+    copies = Counter(message.recipient for message in server.taken)
+    assert good == copies.keys()
+    assert {address for address, count in copies.items() if count > 1} <= held.keys()
+    assert len(good) == len({(each.recipient, each.digest, each.message_id, each.date) for each in server.taken})
+    assert ROWS == sum(run.counts.values())
+    print(f"{kills} of {KILLS} killed; in doubt gained by each: {dict(sorted(gained.items()))}; {lost} replies lost")  # noqa: T201
