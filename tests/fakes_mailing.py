@@ -13,6 +13,7 @@ from mailblast.delivery.throttle import Rate, Throttle
 from mailblast.errors import (
     MailblastError,
 )
+from mailblast.executors.inline import InlineExecutor
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.journal import Journal
 from mailblast.journal.reading import JournalReader
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from mailblast.executors.executor import OnDone, OnOutcome
     from mailblast.model.message import Message
     from mailblast.model.row import BadRow
     from mailblast.providers.memory import MemoryProvider
@@ -82,8 +84,8 @@ class Mailing:
             journal.begin_run(provider=provider.name, template_fingerprint="1")
             campaign = Campaign("news", journal.token, TEMPLATE, Mailbox("News", "news@example.com"))
 
-            def make_pipeline(on_outcome: Callable[..., None]) -> Pipeline:
-                return Pipeline(
+            def make_executor(on_outcome: OnOutcome, on_done: OnDone) -> InlineExecutor:
+                pipeline = Pipeline(
                     Composer(campaign),
                     journal.segment(),
                     Throttle(rates),
@@ -91,11 +93,12 @@ class Mailing:
                     clock=self.clock,
                     on_outcome=on_outcome,
                 )
+                batches = settings.batches_in_flight
+                return InlineExecutor(pipeline, provider, self.clock, batches_in_flight=batches, on_done=on_done)
 
             run = CampaignRun(
                 journal,
-                make_pipeline,
-                provider,
+                make_executor,
                 Source(iter(source), may_block, lambda: 0),
                 settings,
                 clock=self.clock,

@@ -14,7 +14,8 @@ from mailblast.clock import SystemClock
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.intake import Selection
 from mailblast.delivery.pipeline import Pipeline
-from mailblast.errors import MailblastError
+from mailblast.errors import JournalError, MailblastError
+from mailblast.executors.inline import InlineExecutor
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign
@@ -23,16 +24,16 @@ from mailblast.recipients.recipients import RecipientSettings, read_recipients
 from mailblast.render.template import fingerprint, load_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mailblast.cli.campaigns import Transport
     from mailblast.cli.options import ListFormat
     from mailblast.cli.settings import Settings
     from mailblast.cli.terminal import Terminal
+    from mailblast.executors.executor import OnDone, OnOutcome
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Template
-    from mailblast.model.outcome import Outcome
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
 
@@ -163,17 +164,26 @@ class BulkJob:
                 f"mailblast: {journal.recovered} in doubt from a run that was killed; "
                 f"see 'mailblast failures {options.name}'."
             )
-        result, monitor = loop.run(self._deliver(journal))
-        code = _exit_code(result)
-        snapshot = monitor.snapshot()
-        journal.end_run(
-            counts=result.counts,
-            rows=result.rows,
-            exit_code=code,
-            whole_list=result.whole_list,
-            grade=snapshot.grade.letter,
-        )
-        journal.close()
+        try:
+            result, monitor = loop.run(self._deliver(journal))
+        except MailblastError as error:
+            # Nothing was handed out: no connection, no login, or a template that does not compile.
+            journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
+            raise
+        code, snapshot = _exit_code(result), monitor.snapshot()
+        try:
+            journal.end_run(
+                counts=result.counts,
+                rows=result.rows,
+                exit_code=code,
+                whole_list=result.whole_list,
+                grade=snapshot.grade.letter,
+            )
+            journal.close()
+        except JournalError as error:
+            # The outcomes themselves are in the segments; the next run settles them.
+            self.terminal.warn(f"mailblast: {error}")
+            code = max(code, ExitCode.STOPPED)
         outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)
         return code
 
@@ -193,8 +203,8 @@ class BulkJob:
                 rate_limit_per_s=self.transport.throttle.per_second,
             )
 
-            def make_pipeline(on_outcome: Callable[[Outcome], None]) -> Pipeline:
-                return Pipeline(
+            def make_executor(on_outcome: OnOutcome, on_done: OnDone) -> InlineExecutor:
+                pipeline = Pipeline(
                     composer,
                     journal.segment(),
                     self.transport.throttle,
@@ -202,11 +212,12 @@ class BulkJob:
                     clock=self.clock,
                     on_outcome=on_outcome,
                 )
+                batches = options.batches
+                return InlineExecutor(pipeline, self.provider, self.clock, batches_in_flight=batches, on_done=on_done)
 
             run = CampaignRun(
                 journal,
-                make_pipeline,
-                self.provider,
+                make_executor,
                 Source(self.recipients, campaigns.may_block(options.list_source), self.reader.position_bytes),
                 RunSettings(
                     options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy

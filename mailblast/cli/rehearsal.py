@@ -105,17 +105,17 @@ def rehearse(job: BulkJob) -> int:
     rehearsal = Rehearsal(job, journal)
     rehearsal.run()
     terminal = job.terminal
-    if terminal.json_output:
-        terminal.json(_as_json(job, rehearsal))
-    else:
-        for line in _lines(job, rehearsal):
-            terminal.result(line)
+    terminal.json(_as_json(job, rehearsal))
+    for line in _lines(job, rehearsal):
+        terminal.result(line)
     if rehearsal.broken is not None:
-        raise rehearsal.broken
+        terminal.warn(f"mailblast: {rehearsal.broken}")
     return _exit_code(rehearsal)
 
 
 def _exit_code(rehearsal: Rehearsal) -> ExitCode:
+    if rehearsal.broken is not None:
+        return ExitCode.INPUT
     trouble = rehearsal.counts[State.INVALID] or rehearsal.counts[State.IN_DOUBT]
     return ExitCode.INCOMPLETE if trouble else ExitCode.OK
 
@@ -138,6 +138,7 @@ def _as_json(job: BulkJob, rehearsal: Rehearsal) -> dict[str, Any]:
         "size_bytes": rehearsal.size_bytes,
         "duration_s": _duration_s(job, messages),
         "provider": job.provider.name,
+        "stopped": str(rehearsal.broken) if rehearsal.broken else None,
         "exit_code": int(_exit_code(rehearsal)),
     }
 

@@ -14,7 +14,7 @@ from mailblast.executors.once import deliver_claims
 from mailblast.executors.run import RunResult
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign
-from mailblast.model.outcome import State
+from mailblast.model.outcome import Outcome, State
 from mailblast.monitor.metrics import Monitor
 from mailblast.render.template import fingerprint
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mailblast.cli.terminal import Terminal
     from mailblast.clock import Clock
     from mailblast.model.campaign import Template
-    from mailblast.model.outcome import Outcome
     from mailblast.model.recipient import Claim, Recipient
 
 CAMPAIGN = "send"
@@ -59,6 +58,7 @@ def run_send(
     with contextlib.closing(open_journal(settings.home, clock)) as journal:
         journal.begin_run(provider=transport.provider.name, template_fingerprint=fingerprint(template))
         claims = journal.claim(recipients, ClaimPolicy())
+        journal.record_faults(claims.duplicates)
         campaign = Campaign(CAMPAIGN, journal.token, template, mailbox, answers)
         started_s = clock.now()
         outcomes, stopped = _deliver(claims.claims, campaign, transport, journal, clock, monitor)
@@ -117,11 +117,29 @@ def _deliver(
     clock: Clock,
     monitor: Monitor,
 ) -> tuple[list[Outcome], MailblastError | None]:
-    """Return the outcomes, and what stopped the delivery; then whatever was not sent is unsent."""
+    """Return the outcomes, and what stopped the delivery; what could not even begin is unsent."""
     if not claims:
         return [], None
+    work = deliver_claims(claims, campaign, transport.provider, transport.throttle, journal, clock, monitor.record)
     try:
-        work = deliver_claims(claims, campaign, transport.provider, transport.throttle, journal, clock, monitor.record)
-        return loop.run(work), None
+        return loop.run(work)
     except MailblastError as error:
-        return [], error
+        unsent = [unsent_outcome(claim, clock.now()) for claim in claims]
+        journal.fold(unsent)
+        return unsent, error
+
+
+def unsent_outcome(claim: Claim, time_s: float) -> Outcome:
+    """Return the outcome of a claim for which nothing was tried."""
+    recipient = claim.recipient
+    return Outcome(
+        claim.id,
+        recipient.key,
+        recipient.address,
+        recipient.row,
+        State.UNSENT,
+        time_s,
+        attempts=claim.attempts,
+        digest=claim.digest,
+        fields=recipient.fields,
+    )

@@ -27,7 +27,9 @@ def send_test_message(job: BulkJob, test_to: str) -> int:
     job.stack.callback(journal.close)
     claims = journal.claim([first._replace(address=address, key=address)], ClaimPolicy()).claims
     work = deliver_claims(claims, job.campaign(journal), job.provider, job.transport.throttle, journal, job.clock)
-    (outcome,) = loop.run(work)
+    (outcome,), stopped = loop.run(work)
+    if stopped is not None:
+        raise stopped
     terminal = job.terminal
     terminal.result(
         f"row {first.row} of {job.reader.name}, to {address}: {outcome.state.value} {outcome.text}".rstrip()

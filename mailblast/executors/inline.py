@@ -44,6 +44,7 @@ class InlineExecutor:
         batches_in_flight: int,
         on_done: Callable[[Sequence[Outcome]], None],
     ) -> None:
+        self.stopping = pipeline.stopping
         self._pipeline = pipeline
         self._provider = provider
         self._clock = clock
@@ -51,6 +52,11 @@ class InlineExecutor:
         self._on_done = on_done
         self._under_way: set[asyncio.Task[None]] = set()
         self._delivering: asyncio.Future[None]
+
+    @property
+    def stopped(self) -> MailblastError | None:
+        """Why nothing more is handed out; None while it is."""
+        return self._pipeline.stopped
 
     async def __aenter__(self) -> Self:
         self._delivering = asyncio.create_task(self._deliver(), name="provider")
@@ -79,6 +85,10 @@ class InlineExecutor:
         """Wait until every batch has its outcomes."""
         while self._under_way:
             await self._some_done()
+
+    def stop(self, reason: MailblastError) -> None:
+        """Hand out nothing more; what is in flight finishes, all else is unsent. The first reason stays."""
+        self._pipeline.stop(reason)
 
     def abort(self) -> None:
         """Stop at once: connections are cut, what was complete on the wire without a reply is in doubt."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mailblast.clock import Clock
     from mailblast.delivery.throttle import Throttle
+    from mailblast.errors import MailblastError
     from mailblast.journal.journal import Journal
     from mailblast.model.campaign import Campaign
     from mailblast.model.outcome import Outcome
@@ -29,15 +30,15 @@ async def deliver_claims(
     journal: Journal,
     clock: Clock,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
-) -> list[Outcome]:
+) -> tuple[list[Outcome], MailblastError | None]:
     """Open the provider, deliver these claims, record what came of them, and close it.
 
     Returns:
-        One outcome for each claim, in their order.
+        One outcome for each claim, in their order, and what stopped the delivery, if anything did.
 
     Raises:
-        ProviderError: The provider cannot be used or refused the account; what was not sent is recorded as unsent.
-        TemplateError: The template cannot be compiled.
+        ProviderError: The provider cannot be opened; nothing was sent, and nothing recorded.
+        TemplateError: The template cannot be compiled; likewise.
     """
     outcomes: list[Outcome] = []
 
@@ -60,6 +61,4 @@ async def deliver_claims(
             await executor.drain()
     finally:
         await provider.close()
-    if pipeline.stopped is not None:
-        raise pipeline.stopped
-    return outcomes
+    return outcomes, pipeline.stopped

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailblast.lists.chunks import read_chunk
 
@@ -41,7 +41,7 @@ async def chunks(
                 yield chunk
             if error is not None:
                 raise error
-            if len(chunk) < size:
+            if not chunk:
                 return
 
 
@@ -53,34 +53,62 @@ def _place_reader(items: Iterator[T], size: int) -> AbstractContextManager[Calla
     return contextlib.nullcontext(read)
 
 
+class _End(NamedTuple):
+    """The end of the items, and the error that made it."""
+
+    error: Exception | None
+
+
 @contextlib.contextmanager
 def _thread_reader(items: Iterator[T], size: int, until: asyncio.Event) -> Iterator[Callable[[], Awaitable[Chunk[T]]]]:
+    """Give what there is: a pipe that pauses must not hold back what it gave. Reads ahead by ``size`` at most."""
     loop = asyncio.get_running_loop()
-    #: True for one more chunk, False for the end.
-    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    came: asyncio.Queue[Chunk[T]] = asyncio.Queue()
+    came: deque[T | _End] = deque()
+    arrived = asyncio.Event()
+    room = threading.Semaphore(size)
+    left = threading.Event()
 
     def work() -> None:
-        while wanted.get():
-            chunk = read_chunk(items, size)
+        item: T | _End | None = None
+        while not isinstance(item, _End):
+            room.acquire()
+            if left.is_set():
+                return
+            chunk, error = read_chunk(items, 1)
+            item = chunk[0] if chunk else _End(error)
+            came.append(item)
             # The loop may be gone: the run ended while this read was still waiting for its pipe.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(came.put_nowait, chunk)
+                loop.call_soon_threadsafe(arrived.set)
 
     # A daemon: a read that never returns must not hold the end of the program.
     threading.Thread(target=work, name="list reader", daemon=True).start()
 
     async def read() -> Chunk[T]:
-        wanted.put(True)
-        coming, ended = asyncio.ensure_future(came.get()), asyncio.ensure_future(until.wait())
-        try:
-            await asyncio.wait({coming, ended}, return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else ([], None)
-        finally:
-            coming.cancel()
-            ended.cancel()
+        while not came and not until.is_set():
+            await _first_of(arrived, until)
+            arrived.clear()
+        chunk: list[T] = []
+        while came and len(chunk) < size:
+            item = came[0]
+            if isinstance(item, _End):
+                return chunk, None if chunk else item.error
+            chunk.append(item)
+            came.popleft()
+            room.release()
+        return chunk, None
 
     try:
         yield read
     finally:
-        wanted.put(False)
+        left.set()
+        room.release()
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

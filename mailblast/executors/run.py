@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailblast.delivery.intake import Intake, Selection
 from mailblast.delivery.retry import deferred_delay_s
 from mailblast.errors import JournalError, ListError, MailblastError, RunInterruptedError
-from mailblast.executors.inline import InlineExecutor
 from mailblast.executors.reading import chunks
 from mailblast.journal.journal import ClaimPolicy
 from mailblast.model.outcome import Outcome, State
@@ -22,12 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mailblast.clock import Clock
-    from mailblast.delivery.pipeline import Pipeline
+    from mailblast.executors.executor import MakeExecutor
     from mailblast.journal.journal import Journal
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Monitor
-    from mailblast.providers.provider import Provider
 
 #: After the first signal, what is in flight gets this long to be answered.
 DRAIN_S = 30.0
@@ -75,8 +73,7 @@ class CampaignRun:
 
     Args:
         journal: Open, its run begun.
-        pipeline: Logs to a segment of that journal.
-        provider: Open; stays open.
+        make_executor: Makes what runs the batches, from what it is to call for each outcome and for each batch.
         source: The list.
         settings: How.
         clock: Times and waits.
@@ -86,8 +83,7 @@ class CampaignRun:
     def __init__(
         self,
         journal: Journal,
-        make_pipeline: Callable[[Callable[[Outcome], None]], Pipeline],
-        provider: Provider,
+        make_executor: MakeExecutor,
         source: Source,
         settings: RunSettings,
         *,
@@ -95,8 +91,7 @@ class CampaignRun:
         monitor: Monitor,
     ) -> None:
         self._journal = journal
-        self._pipeline = make_pipeline(self._count)
-        self._provider = provider
+        self._executor = make_executor(self._count, self._fold)
         self._source = source
         self._settings = settings
         self._clock = clock
@@ -109,13 +104,6 @@ class CampaignRun:
             batch_size=settings.batch_size,
             clock=clock,
             on_outcome=self._count,
-        )
-        self._executor = InlineExecutor(
-            self._pipeline,
-            provider,
-            clock,
-            batches_in_flight=settings.batches_in_flight,
-            on_done=self._fold,
         )
         self._interrupted = False
         self._whole_list = False
@@ -133,7 +121,7 @@ class CampaignRun:
                 try:
                     error = await self._send_list()
                 except MailblastError as stop:
-                    self._pipeline.stop(stop)
+                    self._executor.stop(stop)
                 await self._executor.drain()
         intake = self._intake
         return RunResult(
@@ -143,7 +131,7 @@ class CampaignRun:
             self._counts,
             self._started_s,
             self._clock.now(),
-            self._pipeline.stopped or error,
+            self._executor.stopped or error,
             self._whole_list,
         )
 
@@ -160,7 +148,7 @@ class CampaignRun:
             # What was read before the broken row is good and is sent.
             broken = error
         except JournalError as error:
-            self._pipeline.stop(error)
+            self._executor.stop(error)
         for batch in self._intake.rest():
             await self._executor.submit(batch)
         await self._executor.drain()
@@ -174,28 +162,32 @@ class CampaignRun:
             source.recipients,
             self._settings.batch_size,
             may_block=source.may_block,
-            until=self._pipeline.stopping,
+            until=self._executor.stopping,
         )
         async with contextlib.aclosing(reading):
             async for rows in reading:
                 skipped = intake.skipped
                 for batch in intake.take(rows):
                     await self._executor.submit(batch)
+                if source.may_block:
+                    # The next row may be long in coming; these need not wait for it.
+                    for batch in intake.rest():
+                        await self._executor.submit(batch)
                 monitor.skip(intake.skipped - skipped)
                 monitor.progress(intake.rows, source.position_bytes())
                 if intake.full:
                     return
-        self._whole_list = self._pipeline.stopped is None and self._settings.selection.sample == 1
+        self._whole_list = self._executor.stopped is None and self._settings.selection.sample == 1
 
     async def _second_tries(self) -> None:
         """Try deferred recipients again while this run has patience."""
         deadline = self._started_s + self._settings.retry_for_s
-        while self._pipeline.stopped is None:
+        while self._executor.stopped is None:
             due_s = self._journal.next_due_s()
             if due_s is None or due_s > deadline:
                 return
             await self._sleep(due_s - self._clock.now())
-            while self._pipeline.stopped is None and (
+            while self._executor.stopped is None and (
                 claims := self._journal.due(self._clock.now(), limit=self._settings.batch_size)
             ):
                 self._counts[State.DEFERRED] -= len(claims)
@@ -205,7 +197,7 @@ class CampaignRun:
 
     async def _sleep(self, seconds: float) -> None:
         slept = asyncio.ensure_future(self._clock.sleep(max(seconds, 0.0)))
-        stopped = asyncio.ensure_future(self._pipeline.stopping.wait())
+        stopped = asyncio.ensure_future(self._executor.stopping.wait())
         try:
             await asyncio.wait({slept, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -243,5 +235,5 @@ class CampaignRun:
             return
         self._interrupted = True
         name = signal.Signals(number).name
-        self._pipeline.stop(RunInterruptedError(f"Interrupted by {name}.", signal_number=number))
+        self._executor.stop(RunInterruptedError(f"Interrupted by {name}.", signal_number=number))
         asyncio.get_running_loop().call_later(DRAIN_S, self._executor.abort)

@@ -106,6 +106,7 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
         JournalError: It cannot be opened, or a newer version made it.
     """
     with told(path):
+        check_length(path)
         database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, isolation_level=None)
         try:
             _set_up(database, path, durable=durable)
@@ -152,6 +153,7 @@ def connect_overlay(path: Path, *, created_s: float, unchanging: bool) -> sqlite
             _add_functions(database)
             database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             if path.exists():
+                check_length(path)
                 option = "immutable=1" if unchanging else "mode=ro"
                 database.execute("ATTACH ? AS old", (f"file:{quote(str(path.absolute()))}?{option}",))
                 database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
@@ -178,6 +180,30 @@ def key_hash(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big", signed=True)
 
 
+def check_length(path: Path) -> None:
+    """Refuse a database that does not end with a page, before SQLite touches it.
+
+    SQLite notices that a whole page is missing, and reads half a page as one that ends in zeros. A connection that is
+    closed again would copy its log into the file, and half a page would then be a whole one.
+
+    Raises:
+        JournalDamagedError: A page is missing in part.
+        JournalError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(18)
+            length = file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise JournalError(
+            f"The journal {path} cannot be read: {error.strerror}.", fix="Check the folder's permissions."
+        ) from error
+    # https://sqlite.org/fileformat2.html section 1.3.2; 1 stands for 65,536.
+    page_size = int.from_bytes(head[16:18], "big")
+    if length % (65_536 if page_size == 1 else max(page_size, 512)):
+        raise damaged(path, "its end is missing")
+
+
 def check_version(database: sqlite3.Connection, schema: str, path: Path) -> None:
     """Refuse a database that is not ours, or from the future.
 
@@ -189,9 +215,6 @@ def check_version(database: sqlite3.Connection, schema: str, path: Path) -> None
     version = database.execute(f"PRAGMA {schema}.user_version").fetchone()[0]
     if made_by != _APPLICATION_ID or version < 1:
         raise damaged(path, "it is not a journal")
-    # SQLite notices that a whole page is missing, and reads half a page as one that ends in zeros.
-    if path.stat().st_size % database.execute(f"PRAGMA {schema}.page_size").fetchone()[0]:
-        raise damaged(path, "its end is missing")
     if version > SCHEMA_VERSION:
         raise JournalError(
             f"The journal {path} was written by a newer version (format {version}, this one knows {SCHEMA_VERSION}).",

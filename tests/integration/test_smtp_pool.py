@@ -20,6 +20,8 @@ from mailblast.providers.registry import make_provider
 from mailblast.providers.smtp.provider import SmtpProvider
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mailblast.model.message import Message
 
 ACCEPTED, NOT_SENT, IN_DOUBT = Disposition.ACCEPTED, Disposition.NOT_SENT, Disposition.IN_DOUBT
@@ -170,6 +172,7 @@ async def test_server_that_comes_back_is_used_again() -> None:
     ("dsn", "what"),
     [
         ("smtp://does-not-exist.invalid:25?tls=none", "does-not-exist.invalid was not found"),
+        ("smtp://mx..example.com:25?tls=none", "mx..example.com was not found: it is no host name"),
         ("smtp://127.0.0.1:{port}", "refused the connection.*587"),
         ("smtp://[::1]:{port}", "::1.*(refused the connection|no route|No connection)"),
     ],
@@ -299,4 +302,53 @@ async def test_take_fails_ends_the_run_with_its_error() -> None:
         await provider.close()
         accepted = [number for number, disposition in deliveries.dispositions.items() if disposition is ACCEPTED]
         assert len(server.messages) == len(accepted)
+    assert deliveries.all_finished
+
+
+async def test_message_that_cannot_be_sent_leaves_an_idle_connection_usable() -> None:
+    async with ScriptedSmtp(Script(("PIPELINING", "SIZE 100"))) as server:
+        provider = provider_of(server.dsn, connections=1)
+        await provider.open()
+        deliveries = ListDeliveries([a_message(1, body=b"x" * 100), a_message(2, body=b"y" * 100)])
+        await asyncio.wait_for(provider.deliver(deliveries), 5)
+        assert {Disposition.PERMANENT} == set(deliveries.dispositions.values())
+        last = ListDeliveries([a_message(3, body=b"z\r\n")])
+        await asyncio.wait_for(provider.deliver(last), 5)
+        await provider.close()
+        assert 1 == server.connections == len(server.messages)
+
+
+async def test_certificates_file_that_holds_none_is_told(tmp_path: Path) -> None:
+    broken = tmp_path / "ca.pem"
+    broken.write_text("nothing")
+    provider = provider_of(f"smtp://localhost:{free_port()}?tls=starttls&ca={broken}")
+    with pytest.raises(ProviderUnavailableError, match=r"ca.pem cannot be used.*\?ca=FILE"):
+        await provider.open()
+
+
+async def test_defect_while_opening_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> object:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mailblast.providers.smtp.pool.open_session", fail)
+    deliveries = ListDeliveries(messages(2))
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(provider_of("smtp://127.0.0.1:1").deliver(deliveries), 5)
+    assert deliveries.all_finished
+    assert {NOT_SENT} == set(deliveries.dispositions.values())
+
+
+async def test_finish_fails_ends_the_run_with_its_error() -> None:
+    deliveries = ListDeliveries(messages(20))
+
+    def fail(message: Message, _attempt: Attempt) -> None:
+        if message.id == 5:
+            raise JournalError("cannot be written")
+
+    deliveries.on_finish = fail
+    async with ScriptedSmtp() as server:
+        provider = provider_of(server.dsn, connections=2)
+        with pytest.raises(JournalError, match="cannot be written"):
+            await asyncio.wait_for(provider.deliver(deliveries), 10)
+        await provider.close()
     assert deliveries.all_finished

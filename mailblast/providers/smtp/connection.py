@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from mailblast.providers.smtp import framing
-from mailblast.providers.smtp.transaction import Phase, Session
+from mailblast.providers.smtp.phases import Phase
+from mailblast.providers.smtp.transaction import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -222,13 +223,16 @@ class Connection(asyncio.Protocol):
         if message.size <= framing.SMALL_BODY_BYTES:
             self._schedule()
         else:
+            # The transport keeps nothing back: when it takes more, all before is with the system, and the final dot
+            # leaves with nothing in front of it that could still fail.
+            self._transport.set_write_buffer_limits(high=1, low=0)
             self._blocks = framing.blocks(message.parts)
             self._write_blocks()
 
     def _write_blocks(self) -> None:
         """Write until the transport has enough; the final dot follows when all else is handed over."""
         assert self._blocks is not None
-        while not self._paused:
+        while not self._paused and not self._transport.is_closing():
             block = next(self._blocks, None)
             if block is None:
                 self._schedule()

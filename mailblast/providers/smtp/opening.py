@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import re
 import socket
@@ -16,6 +17,7 @@ from mailblast.errors import AccountError, ProviderError, ProviderUnavailableErr
 from mailblast.model.outcome import Disposition
 from mailblast.model.reply import Scope, Stage
 from mailblast.providers.smtp.opening_errors import certificate_error, connect_error, refused
+from mailblast.providers.smtp.plaintext_guard import PlaintextGuard
 from mailblast.providers.smtp.replies import classify, said_reply
 from mailblast.providers.smtp.transaction import Extensions
 
@@ -158,6 +160,9 @@ async def _connect(settings: SmtpSettings) -> socket.socket:
             raise failure or OSError("the name has no address")
     except OSError as error:
         raise connect_error(settings, error) from error
+    except UnicodeError as error:
+        # What Python's IDNA codec says of names with empty or overlong labels.
+        raise connect_error(settings, socket.gaierror(socket.EAI_NONAME, "it is no host name")) from error
 
 
 async def _addresses(settings: SmtpSettings) -> list[tuple[int, int, int, tuple[object, ...]]]:
@@ -174,12 +179,18 @@ async def _addresses(settings: SmtpSettings) -> list[tuple[int, int, int, tuple[
     return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
+@functools.cache
+def _own_name() -> str:
+    """Return this machine's name; asks the resolver, once."""
+    return socket.getfqdn()
+
+
 async def _helo_name(settings: SmtpSettings, connected: socket.socket) -> str:
     """Return the name to greet with: a full name of this machine, else its address as a literal (RFC 5321 4.1.4)."""
     if settings.local_hostname:
         return settings.local_hostname
     if not settings.on_loopback:
-        name = await asyncio.to_thread(socket.getfqdn)
+        name = await asyncio.to_thread(_own_name)
         if FULL_NAME.fullmatch(name) and not name.startswith("localhost"):
             return name
     address = str(connected.getsockname()[0]).partition("%")[0]
@@ -205,7 +216,7 @@ async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
         )
     protocol, transport = client.protocol, cast("asyncio.Transport", client.transport)
     assert protocol is not None
-    guard = _PlaintextGuard(protocol, transport)
+    guard = PlaintextGuard(protocol, transport)
     transport.set_protocol(guard)
     try:
         async with told_plainly(settings, Stage.STARTTLS, settings.timeouts.ehlo):
@@ -217,41 +228,6 @@ async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
             f"{settings.address} sent more than its reply to STARTTLS before encryption began.",
             fix="Somebody may be tampering with the connection; try from another network.",
         ) from None
-
-
-class _PlaintextGuard(asyncio.Protocol):
-    """Stands in front of aiosmtplib's protocol while STARTTLS is answered, and cuts a connection that says more.
-
-    What follows the reply in clear cannot come from a server that waits for the handshake (RFC 3207 section 4.2).
-    """
-
-    def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport) -> None:
-        self._inner = inner
-        self._transport = transport
-        self._received = b""
-        self.injected = False
-
-    def data_received(self, data: bytes) -> None:
-        self._received = (self._received + data)[-10_000:]
-        lines = self._received.split(b"\n")
-        complete = next((number for number, line in enumerate(lines[:-1]) if line[3:4] != b"-"), None)
-        if complete is not None and any(lines[complete + 1 :]):
-            self.injected = True
-            self._transport.abort()
-        else:
-            self._inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._inner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
 
 
 async def _login(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:

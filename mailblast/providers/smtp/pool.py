@@ -12,7 +12,7 @@ from mailblast.model.outcome import Attempt, Disposition
 from mailblast.model.reply import Scope
 from mailblast.providers.smtp.connection import Connection
 from mailblast.providers.smtp.opening import open_session, tls_context
-from mailblast.providers.smtp.transaction import Phase
+from mailblast.providers.smtp.phases import Phase
 
 if TYPE_CHECKING:
     import ssl
@@ -273,6 +273,8 @@ class Pool:
         except MailblastError as error:
             self._opening.discard(task)
             self._not_opened(error)
+        except Exception as error:  # noqa: BLE001 - a defect: in a task of its own it would be lost
+            self.failed(error)
         else:
             self._opening.discard(task)
             self._start(connection)

@@ -97,14 +97,15 @@ def classify(reply: Reply) -> tuple[Disposition, Scope]:
         reply: One that refuses, 4yz or 5yz.
     """
     code = str(reply.code)
-    for compiled in _COMPILED:
-        rule = compiled.rule
-        if (
-            (not rule.stages or reply.stage in rule.stages)
-            and (compiled.code is None or compiled.code.fullmatch(code))
-            and (compiled.enhanced is None or compiled.enhanced.fullmatch(reply.enhanced))
-            and (compiled.text is None or compiled.text.search(reply.text))
-        ):
-            by_digit = Disposition.TEMPORARY if code[0] == "4" else Disposition.PERMANENT
-            return rule.disposition or by_digit, rule.scope
-    raise AssertionError("the last rule matches every reply")
+    by_digit = Disposition.TEMPORARY if code[0] == "4" else Disposition.PERMANENT
+    rule = next(compiled.rule for compiled in _COMPILED if _matches(compiled, reply, code))
+    return rule.disposition or by_digit, rule.scope
+
+
+def _matches(compiled: _Compiled, reply: Reply, code: str) -> bool:
+    return (
+        (not compiled.rule.stages or reply.stage in compiled.rule.stages)
+        and (compiled.code is None or compiled.code.fullmatch(code) is not None)
+        and (compiled.enhanced is None or compiled.enhanced.fullmatch(reply.enhanced) is not None)
+        and (compiled.text is None or compiled.text.search(reply.text) is not None)
+    )

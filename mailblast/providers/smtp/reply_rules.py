@@ -78,6 +78,14 @@ ACCOUNT_RULES = (
         r"|sending (?:has been |is )?(?:paused|suspended)|email address is not verified",
         stages=frozenset({Stage.MAIL, Stage.DATA, Stage.BODY}),
     ),
+    # The sender is the same for the whole list.
+    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.1\.[78]|5\.7\.60"),
+    Rule(
+        Scope.ACCOUNT,
+        code="5..",
+        text=r"sender (?:address )?rejected|not owned by|sendasdenied|not allowed to send (?:mail )?(?:as|from)"
+        r"|send as this sender",
+    ),
 )
 
 #: The sender's domain or address as a destination sees it: fails alike for every recipient there.
@@ -101,8 +109,6 @@ DOMAIN_RULES = (
 )
 
 MESSAGE_RULES = (
-    Rule(Scope.MESSAGE, code="55.", enhanced=r"5\.1\.[78]"),
-    Rule(Scope.MESSAGE, stages=MAIL, code="55."),
     Rule(Scope.MESSAGE, code="[45]..", enhanced=r"[45]\.(?:3\.4|2\.3|6\.\d+)"),
     Rule(
         Scope.MESSAGE,
@@ -111,7 +117,13 @@ MESSAGE_RULES = (
         r"|bare (?:lf|newline|carriage)|virus|malware|\bspam\b|phishing|illegal attachment|attachment type",
     ),
     Rule(Scope.MESSAGE, code="5..", stages=BODY, enhanced=r"5\.7\.\d+"),
-    Rule(Scope.MESSAGE, code="452", enhanced=r"4\.3\.[14]", disposition=TEMPORARY),
+)
+
+#: What is said to MAIL is about the sender, and 4.3.x about the state of the server: no fault of a recipient.
+SERVER_RULES = (
+    Rule(Scope.DOMAIN, stages=MAIL, code="55[0134]"),
+    Rule(Scope.CONNECTION, stages=MAIL_OR_DATA | BODY, code="4..", enhanced=r"4\.3\.[0-5]"),
+    Rule(Scope.CONNECTION, stages=MAIL, code="452"),
 )
 
 #: A full mailbox is not gone, although some servers say 552.
@@ -147,6 +159,7 @@ RULES: tuple[Rule, ...] = (
     *ACCOUNT_RULES,
     *DOMAIN_RULES,
     *MESSAGE_RULES,
+    *SERVER_RULES,
     *MAILBOX_RULES,
     *DIALOGUE_RULES,
 )

@@ -7,59 +7,23 @@ order is in doubt, nothing that follows can be believed and the session is over.
 from __future__ import annotations
 
 from collections import deque
-from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.model.outcome import Attempt, Disposition
 from mailblast.model.reply import Reply, Scope, Stage
 from mailblast.providers.smtp import framing
+from mailblast.providers.smtp.phases import STEPS, Phase
 from mailblast.providers.smtp.replies import accepted_reply, classify, parse_reply, provider_id
 
 if TYPE_CHECKING:
     from mailblast.model.message import Message
+    from mailblast.providers.smtp.phases import Step
 
 #: Longest line and longest reply that are read; RFC 5321 section 4.5.3.1.5 asks for 512.
 MAX_LINE_BYTES = 8_192
 MAX_REPLY_BYTES = 32_768
 CODES = {b"%d" % code: code for code in range(200, 600)}
 CLOSING = 421
-
-
-class Phase(IntEnum):
-    """What a transaction waits for."""
-
-    #: Nothing is written yet.
-    READY = 0
-    MAIL = 1
-    RCPT = 2
-    DATA = 3
-    #: Our own turn: the body is being written, its final dot is not.
-    BODY = 4
-    #: The reply to the final dot. From here on the message may be the server's.
-    TERMINATOR_SENT = 5
-    REPLIED = 6
-    #: The reply to a dot alone, after DATA was accepted although the envelope was not (RFC 2920 section 3.1).
-    LONE_DOT = 7
-    RESET = 8
-
-
-class Step(NamedTuple):
-    """What a reply does to a transaction that waits for it."""
-
-    stage: Stage
-    #: First digit of the reply that leads on; 0 takes any.
-    digit: int
-    then: Phase
-
-
-STEPS: dict[Phase, Step] = {
-    Phase.MAIL: Step(Stage.MAIL, 2, Phase.RCPT),
-    Phase.RCPT: Step(Stage.RCPT, 2, Phase.DATA),
-    Phase.DATA: Step(Stage.DATA, 3, Phase.BODY),
-    Phase.TERMINATOR_SENT: Step(Stage.BODY, 2, Phase.REPLIED),
-    Phase.LONE_DOT: Step(Stage.BODY, 0, Phase.RESET),
-    Phase.RESET: Step(Stage.RSET, 2, Phase.REPLIED),
-}
 
 
 class Extensions(NamedTuple):
@@ -299,17 +263,13 @@ class Session:
                 # A dot would send an empty message to somebody.
                 self._desynchronised("go-ahead for an envelope that was refused")
             else:
-                self._end_with_dot(transaction)
-        elif phase is Phase.LONE_DOT and not self._pipelining:
-            transaction.phase = Phase.RESET
-            self.outgoing += framing.RSET
+                # Only pipelining brings us here: otherwise DATA is not written after a refusal.
+                transaction.phase = Phase.LONE_DOT
+                self.outgoing += framing.LONE_DOT + framing.RSET
         else:
             transaction.phase = Phase.RESET
+            # Behind a lone dot it is written already.
             self.outgoing += framing.RSET if phase is not Phase.LONE_DOT else b""
-
-    def _end_with_dot(self, transaction: Transaction) -> None:
-        transaction.phase = Phase.LONE_DOT
-        self.outgoing += framing.LONE_DOT + (framing.RSET if self._pipelining else b"")
 
     def _early_reply(self, transaction: Transaction, code: int, text: bytes, now_s: float) -> None:
         """Take a reply while the body is still being written: the server has given up on it."""

@@ -7,7 +7,7 @@ from fakes import FakeClock
 from fakes_provider import FailingProvider
 
 from mailblast.delivery.throttle import Throttle
-from mailblast.errors import AccountError, ProviderUnavailableError, TemplateError
+from mailblast.errors import AccountError, MailblastError, ProviderUnavailableError, TemplateError
 from mailblast.executors.once import deliver_claims
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign, Mailbox, Template
@@ -37,7 +37,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 async def deliver(
     journal: Journal, provider: Provider, *names: str, template: Template = TEMPLATE, seen: list[Outcome] | None = None
-) -> list[Outcome]:
+) -> tuple[list[Outcome], MailblastError | None]:
     recipients = [
         Recipient(row, f"{name}@x.test", f"{name}@x.test", {"name": name}, {"email": f"{name}@x.test"})
         for row, name in enumerate(names, 1)
@@ -54,23 +54,23 @@ def answer(message: Message) -> Attempt:
 
 async def test_outcomes_come_in_the_order_of_claims_and_are_recorded(journal: Journal) -> None:
     seen: list[Outcome] = []
-    outcomes = await deliver(journal, MemoryProvider(answer), "ann", "gone", "bob", seen=seen)
+    outcomes, stopped = await deliver(journal, MemoryProvider(answer), "ann", "gone", "bob", seen=seen)
+    assert stopped is None
     assert [State.ACCEPTED, State.FAILED, State.ACCEPTED] == [outcome.state for outcome in outcomes]
     assert outcomes == seen
     assert (2, 1) == (journal.counts()[State.ACCEPTED], journal.counts()[State.FAILED])
 
 
-async def test_refused_account_is_raised_and_the_rest_recorded_as_unsent(journal: Journal) -> None:
-    seen: list[Outcome] = []
-    with pytest.raises(AccountError):
-        await deliver(journal, MemoryProvider(answer), "ann", "quota", "bob", seen=seen)
-    assert [State.ACCEPTED, State.UNSENT, State.UNSENT] == [outcome.state for outcome in seen]
+async def test_refused_account_is_told_with_the_outcomes_before_it(journal: Journal) -> None:
+    outcomes, stopped = await deliver(journal, MemoryProvider(answer), "ann", "quota", "bob")
+    assert isinstance(stopped, AccountError)
+    assert [State.ACCEPTED, State.UNSENT, State.UNSENT] == [outcome.state for outcome in outcomes]
     assert (1, 2) == (journal.counts()[State.ACCEPTED], journal.counts()[State.UNSENT])
 
 
-async def test_provider_that_stays_away_is_raised(journal: Journal) -> None:
-    with pytest.raises(ProviderUnavailableError):
-        await deliver(journal, FailingProvider(*[ProviderUnavailableError("away")] * 7), "ann")
+async def test_provider_that_stays_away_is_told(journal: Journal) -> None:
+    _, stopped = await deliver(journal, FailingProvider(*[ProviderUnavailableError("away")] * 7), "ann")
+    assert isinstance(stopped, ProviderUnavailableError)
     assert journal.counts()[State.UNSENT] == 1
 
 

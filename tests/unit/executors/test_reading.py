@@ -50,7 +50,10 @@ async def read_all(items: Iterator[int], size: int, *, may_block: bool) -> list[
     ("count", "expected"), [(0, []), (1, [[0]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2], [3]]), (6, [[0, 1, 2], [3, 4, 5]])]
 )
 async def test_chunks_hold_at_most_their_size(*, may_block: bool, count: int, expected: list[list[int]]) -> None:
-    assert expected == await read_all(iter(range(count)), 3, may_block=may_block)
+    read = await read_all(iter(range(count)), 3, may_block=may_block)
+    assert max(map(len, read), default=0) <= 3
+    assert list(range(count)) == [item for chunk in read for item in chunk]
+    assert may_block or expected == read
 
 
 @BOTH
@@ -67,32 +70,47 @@ async def test_error_comes_after_what_was_read_before(*, may_block: bool, count:
     assert list(range(count)) == read
 
 
-@BOTH
-async def test_nothing_is_read_ahead_of_what_is_asked_for(*, may_block: bool) -> None:
+async def test_nothing_of_a_file_is_read_ahead_of_what_is_asked_for() -> None:
     items = iter(range(100))
-    async with contextlib.aclosing(chunks(items, 3, may_block=may_block, until=asyncio.Event())) as reading:
+    async with contextlib.aclosing(chunks(items, 3, may_block=False, until=asyncio.Event())) as reading:
         assert [0, 1, 2] == await anext(reading)
         await asyncio.sleep(0.01)
         assert next(items) == 3
 
 
+async def test_pipe_is_read_ahead_by_one_chunk_at_most() -> None:
+    items = iter(range(100))
+    async with contextlib.aclosing(chunks(items, 3, may_block=True, until=asyncio.Event())) as reading:
+        first = await anext(reading)
+        await asyncio.sleep(0.05)
+        assert next(items) <= len(first) + 3
+
+
 @BOTH
-async def test_until_set_before_reads_nothing(*, may_block: bool) -> None:
+async def test_until_set_before_yields_nothing(*, may_block: bool) -> None:
     until, items = asyncio.Event(), iter(range(9))
     until.set()
     assert [] == [chunk async for chunk in chunks(items, 3, may_block=may_block, until=until)]
-    assert next(items) == 0
 
 
 @BOTH
 async def test_until_set_between_chunks_ends_reading(*, may_block: bool) -> None:
-    until, items = asyncio.Event(), iter(range(9))
+    until = asyncio.Event()
     read = []
-    async for chunk in chunks(items, 3, may_block=may_block, until=until):
+    async for chunk in chunks(iter(range(9)), 3, may_block=may_block, until=until):
         read.append(chunk)
         until.set()
-    assert [[0, 1, 2]] == read
-    assert next(items) == 3
+    assert len(read) == 1
+
+
+async def test_pipe_that_pauses_holds_nothing_back() -> None:
+    pipe = Pipe()
+    async with contextlib.aclosing(chunks(pipe, 100, may_block=True, until=asyncio.Event())) as reading:
+        for item in (1, 2):
+            pipe.items.put(item)
+            assert [item] == await asyncio.wait_for(anext(reading), 5)
+        pipe.items.put(None)
+        assert [] == [chunk async for chunk in reading]
 
 
 async def test_pipe_is_read_on_a_thread_while_the_loop_goes_on() -> None:
@@ -102,7 +120,7 @@ async def test_pipe_is_read_on_a_thread_while_the_loop_goes_on() -> None:
     assert not reading.done()
     for item in (1, 2, 3, None):
         pipe.items.put(item)
-    assert [[1, 2], [3]] == await asyncio.wait_for(reading, 5)
+    assert [1, 2, 3] == [item for chunk in await asyncio.wait_for(reading, 5) for item in chunk]
     assert {"list reader"} == pipe.threads
 
 

@@ -9,7 +9,8 @@ from servers.list_deliveries import a_message
 
 from mailblast.model.outcome import Disposition
 from mailblast.model.reply import Scope, Stage
-from mailblast.providers.smtp.transaction import STEPS, Extensions, Phase, Session
+from mailblast.providers.smtp.phases import STEPS, Phase
+from mailblast.providers.smtp.transaction import Extensions, Session
 
 ACCEPTED, TEMPORARY, PERMANENT = Disposition.ACCEPTED, Disposition.TEMPORARY, Disposition.PERMANENT
 NOT_SENT, IN_DOUBT = Disposition.NOT_SENT, Disposition.IN_DOUBT

@@ -1,0 +1,55 @@
+"""What an executor is: batches in, outcomes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+from mailblast.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    import asyncio
+    from types import TracebackType
+
+    from mailblast.errors import MailblastError
+    from mailblast.model.recipient import Batch
+
+
+class Executor(Protocol):
+    """Runs batches somewhere. Used as an async context manager; on leaving, every batch has its outcomes."""
+
+    #: Set when nothing more is handed out.
+    stopping: asyncio.Event
+
+    @property
+    def stopped(self) -> MailblastError | None:
+        """Why nothing more is handed out; None while it is."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def submit(self, batch: Batch) -> None:
+        """Start a batch; wait first while too many are under way. After ``stop()`` its claims are unsent."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until every batch has its outcomes."""
+        ...
+
+    def stop(self, reason: MailblastError) -> None:
+        """Hand out nothing more; what is in flight finishes, all else is unsent. The first reason stays."""
+        ...
+
+    def abort(self) -> None:
+        """Stop at once: connections are cut, what was complete on the wire without a reply is in doubt."""
+        ...
+
+
+#: Called for each outcome, and with the outcomes of each finished batch.
+OnOutcome: TypeAlias = Callable[[Outcome], None]
+OnDone: TypeAlias = Callable[[Sequence[Outcome]], None]
+MakeExecutor: TypeAlias = Callable[[OnOutcome, OnDone], Executor]
