@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from mailblast.cli import options
 from mailblast.cli.settings import Settings
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
+
+MAX_PROCESSES = 64
 
 
 def bulk(
@@ -72,6 +75,10 @@ def bulk(
     resend_in_doubt: Annotated[
         bool, typer.Option("--resend-in-doubt", help="Also those in doubt, byte for byte; some may get it twice.")
     ] = False,
+    processes: Annotated[
+        str | None,
+        typer.Option("--processes", metavar="N", help="Local processes; auto is one for each core. [default: 1]"),
+    ] = None,
     durable: Annotated[bool, typer.Option("--durable", help="Survive a power cut, not only a kill; slower.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     json_output: options.JsonOutput = False,
@@ -121,6 +128,7 @@ def bulk(
         retry_failed=retry_failed,
         resend_in_doubt=resend_in_doubt,
         durable=durable,
+        processes=parse_processes(processes or settings.text("MAILBLAST_PROCESSES") or "1"),
         yes=yes,
         json_log=log_format is options.LogFormat.JSON,
     )
@@ -138,6 +146,19 @@ def parse_duration_s(text: str) -> float:
     if not number.isascii() or not number.isdigit():
         raise UsageError(f"--retry-for '{text}' is no time.", fix="Write it like 90s, 30m or 2h; 0 tries once.")
     return int(number) * units[unit]
+
+
+def parse_processes(text: str) -> int:
+    """Read a number of processes; ``auto`` is one for each core that this process may use.
+
+    Raises:
+        UsageError: The text is neither.
+    """
+    if text == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_PROCESSES:
+        raise UsageError(f"--processes '{text}' is no number of processes.", fix=f"Give 1 to {MAX_PROCESSES}, or auto.")
+    return int(text)
 
 
 def parse_share(text: str) -> float:

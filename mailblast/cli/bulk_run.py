@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop, outcome_text
+from mailblast.cli.child_process import ChildOptions, command
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
 from mailblast.cli.rehearsal import rehearse
 from mailblast.cli.test_message import send_test_message
@@ -15,7 +16,9 @@ from mailblast.delivery.composer import Composer
 from mailblast.delivery.intake import Selection
 from mailblast.delivery.pipeline import Pipeline
 from mailblast.errors import JournalError, MailblastError
+from mailblast.executors.child import ChildWork
 from mailblast.executors.inline import InlineExecutor
+from mailblast.executors.processes import ProcessesExecutor
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from mailblast.cli.options import ListFormat
     from mailblast.cli.settings import Settings
     from mailblast.cli.terminal import Terminal
-    from mailblast.executors.executor import OnDone, OnOutcome
+    from mailblast.executors.executor import Executor, MakeExecutor, OnDone, OnOutcome
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Template
     from mailblast.model.recipient import Recipient
@@ -69,6 +72,7 @@ class BulkOptions:
     retry_failed: bool
     resend_in_doubt: bool
     durable: bool
+    processes: int
     yes: bool
     json_log: bool
 
@@ -194,8 +198,12 @@ class BulkJob:
 
     async def _deliver(self, journal: Journal) -> tuple[RunResult, Monitor]:
         options = self.options
-        composer = Composer(self.campaign(journal))
+        # Compiled and connected here first, so that a mistake is told once and before anything starts.
+        Composer(self.campaign(journal))
         await self.provider.open()
+        processes = min(options.processes, self.provider.limits.concurrency)
+        if processes > 1:
+            await self.provider.close()
         try:
             monitor = Monitor(
                 self.clock,
@@ -203,18 +211,12 @@ class BulkJob:
                 rate_limit_per_s=self.transport.throttle.per_second,
             )
 
-            def make_executor(on_outcome: OnOutcome, on_done: OnDone) -> InlineExecutor:
-                pipeline = Pipeline(
-                    composer,
-                    journal.segment(),
-                    self.transport.throttle,
-                    provider_name=self.provider.name,
-                    clock=self.clock,
-                    on_outcome=on_outcome,
-                )
-                batches = options.batches
-                return InlineExecutor(pipeline, self.provider, self.clock, batches_in_flight=batches, on_done=on_done)
-
+            settings = RunSettings(
+                options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy
+            )
+            make_executor = (
+                self._many(journal, settings, processes) if processes > 1 else self._inline(journal, settings)
+            )
             run = CampaignRun(
                 journal,
                 make_executor,
@@ -237,6 +239,39 @@ class BulkJob:
                 return await run.run(), monitor
         finally:
             await self.provider.close()
+
+    def _inline(self, journal: Journal, settings: RunSettings) -> MakeExecutor:
+        def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
+            pipeline = Pipeline(
+                Composer(self.campaign(journal)),
+                journal.segment(),
+                self.transport.throttle,
+                provider_name=self.provider.name,
+                clock=self.clock,
+                on_outcome=on_outcome,
+            )
+            batches = settings.batches_in_flight
+            return InlineExecutor(pipeline, self.provider, self.clock, batches_in_flight=batches, on_done=on_done)
+
+        return make
+
+    def _many(self, journal: Journal, settings: RunSettings, processes: int) -> MakeExecutor:
+        options = self.options
+        shared = ChildOptions(options.via, 1, options.messages_per_connection, options.rates, processes)
+
+        def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
+            return ProcessesExecutor(
+                lambda index, fd: command(index, fd, self.transport, shared),
+                ChildWork(self.campaign(journal), journal.folder, options.durable),
+                journal,
+                self.clock,
+                count=processes,
+                batches_in_flight=settings.batches_in_flight,
+                on_outcome=on_outcome,
+                on_done=on_done,
+            )
+
+        return make
 
     def _may_start(self) -> bool:
         """Ask before a large first run to a real provider, where somebody can answer."""

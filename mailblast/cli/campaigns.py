@@ -117,8 +117,18 @@ def transport_of(
     messages_per_connection: int | None,
     rates: Sequence[str] | None,
     clock: Clock,
+    processes: int = 1,
 ) -> Transport:
     """Make the provider that is asked for, without opening it.
+
+    Args:
+        settings: Behind the flags.
+        via: Flag.
+        connections: Flag; of this process alone.
+        messages_per_connection: Flag.
+        rates: Flag; of all processes together.
+        clock: Ages and time-outs.
+        processes: How many share the rates.
 
     Raises:
         UsageError: The DSN, a rate or a setting cannot be honoured.
@@ -146,7 +156,8 @@ def transport_of(
     asked = [rate for rate in map(parse_rate, texts) if rate is not None]
     if not texts and provider.limits.rate_per_s is not None:
         asked = [Rate(provider.limits.rate_per_s, 1.0)]
-    return Transport(dsn, provider, Throttle(tuple(asked)), is_default=not via and not configured)
+    shares = tuple(Rate(rate.recipients / processes, rate.per_s) for rate in asked)
+    return Transport(dsn, provider, Throttle(shares), is_default=not via and not configured)
 
 
 def show_notices(settings: Settings, transport: Transport) -> list[str]:

@@ -14,7 +14,7 @@ from mailblast.executors.once import deliver_claims
 from mailblast.executors.run import RunResult
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign
-from mailblast.model.outcome import Outcome, State
+from mailblast.model.outcome import State, unsent
 from mailblast.monitor.metrics import Monitor
 from mailblast.render.template import fingerprint
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mailblast.cli.terminal import Terminal
     from mailblast.clock import Clock
     from mailblast.model.campaign import Template
+    from mailblast.model.outcome import Outcome
     from mailblast.model.recipient import Claim, Recipient
 
 CAMPAIGN = "send"
@@ -124,22 +125,6 @@ def _deliver(
     try:
         return loop.run(work)
     except MailblastError as error:
-        unsent = [unsent_outcome(claim, clock.now()) for claim in claims]
-        journal.fold(unsent)
-        return unsent, error
-
-
-def unsent_outcome(claim: Claim, time_s: float) -> Outcome:
-    """Return the outcome of a claim for which nothing was tried."""
-    recipient = claim.recipient
-    return Outcome(
-        claim.id,
-        recipient.key,
-        recipient.address,
-        recipient.row,
-        State.UNSENT,
-        time_s,
-        attempts=claim.attempts,
-        digest=claim.digest,
-        fields=recipient.fields,
-    )
+        outcomes = [unsent(claim, clock.now()) for claim in claims]
+        journal.fold(outcomes)
+        return outcomes, error

@@ -34,6 +34,7 @@ TOP_LEVEL = {
         "batch-size",
         "batches",
         "retry-for",
+        "processes",
     )
 }
 TABLES = {"smtp": {"host": "SMTP_HOST", "port": "SMTP_PORT", "user": "SMTP_USER", "password": "SMTP_PASSWORD"}}

@@ -189,7 +189,8 @@ class Journal:
         # First, so that the segment never says less than the table.
         self._segment.flush()
         kept = [each if each.state is State.ACCEPTED else self._with_fields(each) for each in outcomes]
-        self._table.fold(kept, [self._retry(claim_id, at) for claim_id, at in (retry_at or {}).items()])
+        retries = [self._retry(claim_id, at) for claim_id, at in (retry_at or {}).items()]
+        self._table.fold(kept, retries, self._segment.end)
         ids = [outcome.id for outcome in outcomes]
         self._claimer.close(ids)
         self._segment.settled(ids)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from mailblast.errors import JournalError
 from mailblast.journal.codes import IN_DOUBT, UNSENT
-from mailblast.journal.replay import replay
-from mailblast.model.outcome import Outcome, State
+from mailblast.journal.database import damaged
+from mailblast.journal.replay import check_end, has_begun, replay
+from mailblast.model.outcome import Outcome, State, unsent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,22 +25,25 @@ def recover(folder: CampaignFolder, table: RecipientTable) -> int:
     Doing it again changes nothing. The files stay; ``remove_segments()`` comes after.
 
     Claims that no segment speaks of were never begun, and are unsent; unless a segment is damaged, or none is left
-    although the run was killed: then they are in doubt.
+    with anything in it although the run was killed: then they are in doubt.
 
     Returns:
         How many have become in doubt.
 
     Raises:
-        JournalDamagedError: A segment is damaged; nothing has been changed.
+        JournalDamagedError: A segment is damaged, or the table; nothing has been changed.
         JournalError: A file cannot be read, or the table not be written.
     """
-    whole, damaged = folder.segments(), folder.damaged_segments()
-    if not (whole or damaged or is_open(table)):
+    whole, doubted = folder.segments(), folder.damaged_segments()
+    if not (whole or doubted or is_open(table)):
         return 0
-    told, doubtful = replay(whole), replay(damaged, trusted=False)
+    _check_end(folder, table)
+    told, doubtful = replay(whole), replay(doubted, trusted=False)
     marks = doubtful.marks | told.marks
     outcomes = {claim_id: each for claim_id, each in doubtful.outcomes.items() if claim_id not in marks} | told.outcomes
-    unmarked = UNSENT if whole and not damaged else IN_DOUBT
+    if max(marks.keys() | outcomes.keys(), default=0) > table.last_id():
+        raise damaged(folder.database, "it has lost recipients that its segments speak of")
+    unmarked = UNSENT if not doubted and any(map(has_begun, whole)) else IN_DOUBT
     with table.transaction() as database:
         table.adopt_claimed()
         table.adopt(marks.keys() | outcomes.keys())
@@ -50,6 +54,13 @@ def recover(folder: CampaignFolder, table: RecipientTable) -> int:
         )
         database.execute("UPDATE meta SET value = 0 WHERE name = 'open'")
     return in_doubt
+
+
+def _check_end(folder: CampaignFolder, table: RecipientTable) -> None:
+    """Refuse a segment that is shorter than it was when the last batch was folded."""
+    name, length = table.segment_end()
+    if name:
+        check_end(folder.path / name, length)
 
 
 def remove_segments(folder: CampaignFolder) -> None:
@@ -81,16 +92,7 @@ def outcomes_of(segments: Sequence[Path], claims: Sequence[Claim], time_s: float
     outcomes = []
     for claim in claims:
         recipient, known, mark = claim.recipient, told.outcomes.get(claim.id), told.marks.get(claim.id)
-        outcome = Outcome(
-            claim.id,
-            recipient.key,
-            recipient.address,
-            recipient.row,
-            State.UNSENT,
-            time_s,
-            attempts=claim.attempts,
-            fields=recipient.fields,
-        )
+        outcome = unsent(claim, time_s)
         if mark is not None:
             outcome = outcome._replace(
                 state=State.IN_DOUBT, time_s=mark.time_s, attempts=claim.attempts + 1, digest=mark.digest

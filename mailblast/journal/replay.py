@@ -70,18 +70,41 @@ def read_segment(path: Path, *, trusted: bool = True) -> Iterator[Record]:
             torn_at = torn_at or number
             continue
         if torn_at and trusted:
-            raise JournalDamagedError(
-                f"The journal segment {path} is damaged at line {torn_at}, with whole records after it. "
-                f"It has been left as it is.",
-                fix=f"Restore it from a backup, or rename it to {path.stem}.damaged and run again: "
-                f"whoever was in flight is then held in doubt, and nobody is mailed twice.",
-            )
+            raise damaged_segment(path, f"at line {torn_at}, with whole records after it")
         if isinstance(record, Header) and record.version > SEGMENT_VERSION:
             raise JournalError(
                 f"The journal segment {path} was written by a newer version (format {record.version}).",
                 fix="Update mailblast.",
             )
         yield record
+
+
+def has_begun(path: Path) -> bool:
+    """Return whether a file has its first line, without which its process has sent nothing, or it has been emptied."""
+    return isinstance(next(read_segment(path, trusted=False), None), Header)
+
+
+def check_end(path: Path, length: int) -> None:
+    """Refuse a file that has lost the record which ended at this length. One that is gone was replaced since.
+
+    Raises:
+        JournalDamagedError: The record is not there any more.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return
+    if decode(data[: length - 1].rpartition(b"\n")[2]) is None:
+        raise damaged_segment(path, f"before byte {length}, which it had when a batch was recorded")
+
+
+def damaged_segment(path: Path, where: str) -> JournalDamagedError:
+    """Return the error for a file that has lost records."""
+    return JournalDamagedError(
+        f"The journal segment {path} is damaged {where}. It has been left as it is.",
+        fix=f"Restore it from a backup, or rename it to {path.stem}.damaged and run again: "
+        f"whoever was in flight is then held in doubt, and nobody is mailed twice.",
+    )
 
 
 def _follow(records: Iterable[Record], latest: dict[int, Mark | Outcome]) -> None:

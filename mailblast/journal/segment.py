@@ -53,6 +53,11 @@ class Segment:
         self.path, self._descriptor, self._length = self._create()
         self._roll_at = roll_at_bytes
 
+    @property
+    def end(self) -> tuple[str, int] | None:
+        """The file's name, and its length with all that is on file."""
+        return self.path.name, self._length
+
     def begin(self, claim_id: int, digest: int, time_s: float) -> None:
         """Mark a message as one that may be complete at the provider from now on. On file after ``commit()``."""
         line = encode_mark(claim_id, digest, time_s)
@@ -194,6 +199,11 @@ class DiscardedSegment(Segment):
 
     def __init__(self) -> None:  # no file, so nothing of the other one's
         pass
+
+    @property
+    def end(self) -> tuple[str, int] | None:
+        """There is no file."""
+        return None
 
     def begin(self, claim_id: int, digest: int, time_s: float) -> None:
         """Note nothing."""

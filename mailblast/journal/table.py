@@ -137,10 +137,23 @@ class RecipientTable:
         if len(self._recent) >= _INDEX_AT:
             self.index()
 
-    def fold(self, outcomes: Sequence[Outcome], retries: Sequence[tuple[float, int, str | None]] = ()) -> None:
-        """Record what became of claims, and who is to be tried again: Unix seconds, id, variables as JSON."""
+    def fold(
+        self,
+        outcomes: Sequence[Outcome],
+        retries: Sequence[tuple[float, int, str | None]] = (),
+        segment: tuple[str, int] | None = None,
+    ) -> None:
+        """Record what became of claims.
+
+        Args:
+            outcomes: At most one a claim.
+            retries: Who is to be tried again: Unix seconds, id, variables as JSON.
+            segment: Name and length of the segment that holds the outcomes too.
+        """
         with self.transaction() as database:
             self._fold(outcomes)
+            if segment:
+                database.execute("INSERT OR REPLACE INTO meta VALUES ('segment', ?)", ("{} {}".format(*segment),))
             if retries:
                 database.executemany("INSERT OR REPLACE INTO retry VALUES (?, ?, ?)", retries)
 
@@ -163,6 +176,13 @@ class RecipientTable:
         in_doubt = sum(execute(statements.DOUBT, mark).rowcount for mark in marks)
         left = execute(statements.RELEASE, (unmarked,)).rowcount
         return in_doubt + (left if unmarked == IN_DOUBT else 0)
+
+    def segment_end(self) -> tuple[str, int]:
+        """Return name and length of the segment at the last ``fold()``; an empty name where none was told."""
+        with told(self.path):
+            row = self.database.execute("SELECT value FROM meta WHERE name = 'segment'").fetchone()
+        name, _, length = row[0].partition(" ") if row else ("", "", "0")
+        return name, int(length)
 
     def take_due(self, before_s: float, limit: int) -> list[DueRow]:
         """Take those that are to be tried again by now, the oldest first, and record them as claimed."""

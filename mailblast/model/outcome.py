@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mailblast.model.recipient import Claim
     from mailblast.model.reply import Reply, Scope
 
 
@@ -86,3 +87,19 @@ class Outcome(NamedTuple):
     digest: int | None = None
     #: The original columns, kept for everything but accepted recipients.
     fields: Mapping[str, object] | None = None
+
+
+def unsent(claim: Claim, time_s: float) -> Outcome:
+    """Return the outcome of a claim for which nothing was tried."""
+    recipient = claim.recipient
+    return Outcome(
+        claim.id,
+        recipient.key,
+        recipient.address,
+        recipient.row,
+        State.UNSENT,
+        time_s,
+        attempts=claim.attempts,
+        digest=claim.digest,
+        fields=recipient.fields,
+    )
