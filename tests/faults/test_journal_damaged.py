@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +40,19 @@ def segment() -> Path:
     return path
 
 
-def cut(path: Path) -> None:
+def recorded_end() -> int:
+    """Return the length that the segment had when the last batch was recorded.
+
+    A loss of whole records behind it cannot be told from a kill at that moment, so no test is made of it.
+    """
+    with contextlib.closing(sqlite3.connect(DATABASE)) as database:
+        (value,) = database.execute("SELECT value FROM meta WHERE name = 'segment'").fetchone()
+    return int(value.split()[1])
+
+
+def cut(path: Path, before: int | None = None) -> None:
     """Truncate a file at a random byte."""
-    path.write_bytes(path.read_bytes()[: random.randrange(path.stat().st_size)])
+    path.write_bytes(path.read_bytes()[: random.randrange(before or path.stat().st_size)])
 
 
 def overwrite(path: Path) -> None:
@@ -51,17 +63,17 @@ def overwrite(path: Path) -> None:
     path.write_bytes(data)
 
 
-def end_in_zeros(path: Path) -> None:
+def end_in_zeros(path: Path, before: int) -> None:
     """Leave a file as a loss of power may leave it: as long as it was, without its last bytes."""
     data = path.read_bytes()
-    at = random.randrange(len(data))
+    at = random.randrange(before)
     path.write_bytes(data[:at] + bytes(len(data) - at))
 
 
 DAMAGES: dict[str, Callable[[], None]] = {
-    "segment cut": lambda: cut(segment()),
+    "segment cut": lambda: cut(segment(), recorded_end()),
     "segment overwritten": lambda: overwrite(segment()),
-    "segment ends in zeros": lambda: end_in_zeros(segment()),
+    "segment ends in zeros": lambda: end_in_zeros(segment(), recorded_end()),
     "segment empty": lambda: segment().write_bytes(b""),
     "segment removed": lambda: segment().unlink(),
     "database cut": lambda: cut(DATABASE),

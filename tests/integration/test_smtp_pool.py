@@ -352,3 +352,22 @@ async def test_finish_fails_ends_the_run_with_its_error() -> None:
             await asyncio.wait_for(provider.deliver(deliveries), 10)
         await provider.close()
     assert deliveries.all_finished
+
+
+async def test_commit_fails_while_others_wait_for_work_ends_the_run() -> None:
+    deliveries = ListDeliveries([a_message(1), a_message(2)], stay_open=True)
+
+    def fail() -> None:
+        raise JournalError("disk full")
+
+    async with ScriptedSmtp() as server:
+        provider = provider_of(server.dsn, connections=4)
+        delivering = asyncio.create_task(provider.deliver(deliveries))
+        await deliveries.until_finished(2)
+        deliveries.on_commit = fail
+        deliveries.add(a_message(3))
+        with pytest.raises(JournalError, match="disk full"):
+            await asyncio.wait_for(delivering, 5)
+        await provider.close()
+        assert 2 == len(server.messages)
+    assert NOT_SENT is deliveries.dispositions[3]
