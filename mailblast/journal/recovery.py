@@ -53,6 +53,8 @@ def recover(folder: CampaignFolder, table: RecipientTable) -> int:
             unmarked,
         )
         database.execute("UPDATE meta SET value = 0 WHERE name = 'open'")
+        # The next process may have the same number, and so a file of the same name.
+        database.execute("DELETE FROM meta WHERE name = 'segment'")
     return in_doubt
 
 

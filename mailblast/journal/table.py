@@ -273,7 +273,8 @@ class RecipientTable:
 def _takes_over(outcome: Outcome, state: int, attempts: int) -> bool:
     # A segment may still hold an earlier attempt of a claim that another process took on.
     if state == SENDING:
-        return True
+        # Deferred after no more attempts than are on record: what came of the claim before this one.
+        return outcome.state is not State.DEFERRED or outcome.attempts > attempts
     if state == IN_DOUBT:
         return outcome.attempts >= attempts
     return outcome.attempts > attempts

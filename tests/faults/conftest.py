@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 from servers.fault_server import Fault, FaultServer, Script
@@ -12,13 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-class Serve(Protocol):
-    """Starts a server; all servers of one test share the log of what was taken."""
-
-    def __call__(self, *faults: Fault, pipelining: bool = True, body_bytes: int = 200, buffer: int = 0) -> FaultServer:
-        """Start a server with these faults."""
-        ...
+    from servers.fault_server import Serve
 
 
 @pytest.fixture

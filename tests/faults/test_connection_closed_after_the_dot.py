@@ -10,12 +10,12 @@ from servers.fault_server import Fault
 from servers.mailblast_process import a_template, bulk, failures, status
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 
 @pytest.mark.parametrize("do", ["take", "close"])
 def test_close_after_the_dot_holds_exactly_these_until_told_otherwise(
-    do: str, pipelining: bool, addresses: list[str], serve: Serve
+    do: str, addresses: list[str], serve: Serve, *, pipelining: bool
 ) -> None:
     server = serve(Fault("dot", do, every=7), pipelining=pipelining)
     run = bulk(server)

@@ -9,14 +9,14 @@ from servers.fault_server import Fault
 from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk, failures, status
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 EARLY = ("banner", "ehlo")
 
 
 @pytest.mark.parametrize("stage", ["banner", "ehlo", "mail", "rcpt", "data"])
 def test_close_at_a_stage_some_times_everybody_has_it_once(
-    stage: str, pipelining: bool, addresses: list[str], serve: Serve
+    stage: str, addresses: list[str], serve: Serve, *, pipelining: bool
 ) -> None:
     # The first connection works, so that the run begins; the next ones of five do not.
     first = Fault("quit", "", times=1)
@@ -43,7 +43,7 @@ def test_close_at_the_first_connection_stops_with_all_unsent_and_goes_on_later(
     assert_everybody_once(server, addresses)
 
 
-def test_close_within_a_large_body_some_times_everybody_has_it_once(pipelining: bool, serve: Serve) -> None:
+def test_close_within_a_large_body_some_times_everybody_has_it_once(serve: Serve, *, pipelining: bool) -> None:
     # Far more than the buffers between the two hold, so that the final dot cannot have left.
     a_template(f"<p>{'0123456789' * 8}</p>\n" * 20_000)
     addresses = a_list(3)
@@ -54,7 +54,7 @@ def test_close_within_a_large_body_some_times_everybody_has_it_once(pipelining: 
 
 
 def test_close_within_a_small_body_is_in_doubt_as_its_dot_has_left(
-    pipelining: bool, addresses: list[str], serve: Serve
+    addresses: list[str], serve: Serve, *, pipelining: bool
 ) -> None:
     server = serve(Fault("body", times=2), pipelining=pipelining)
     run = bulk(server)

@@ -26,7 +26,7 @@ from servers.mailblast_process import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 ROWS = 3_000
 

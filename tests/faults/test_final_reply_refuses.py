@@ -8,11 +8,11 @@ import pytest
 from servers.mailblast_process import a_list, a_template, assert_nobody_twice, bulk, failures
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 
 @pytest.mark.parametrize("verb", ["rcpt", "dot"])
-def test_refusal_is_the_answer_for_these_and_nobody_else(verb: str, pipelining: bool, serve: Serve) -> None:
+def test_refusal_is_the_answer_for_these_and_nobody_else(verb: str, serve: Serve, *, pipelining: bool) -> None:
     a_template()
     temporary = [f"{verb}-{code}.{number}@example.org" for code in (450, 451, 452) for number in range(3)]
     permanent = [f"{verb}-{code}.{number}@example.org" for code in (550, 554) for number in range(3)]

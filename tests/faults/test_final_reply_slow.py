@@ -8,10 +8,10 @@ from servers.fault_server import Fault
 from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk, failures
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 
-def test_final_reply_after_three_seconds_is_waited_for(pipelining: bool, serve: Serve) -> None:
+def test_final_reply_after_three_seconds_is_waited_for(serve: Serve, *, pipelining: bool) -> None:
     a_template()
     addresses = a_list(4)
     server = serve(Fault("dot", "", times=2, delay_s=3), pipelining=pipelining)
@@ -20,7 +20,7 @@ def test_final_reply_after_three_seconds_is_waited_for(pipelining: bool, serve: 
     assert_everybody_once(server, addresses)
 
 
-def test_final_reply_later_than_its_time_out_is_in_doubt_and_not_repeated(pipelining: bool, serve: Serve) -> None:
+def test_final_reply_later_than_its_time_out_is_in_doubt_and_not_repeated(serve: Serve, *, pipelining: bool) -> None:
     a_template()
     addresses = a_list(4)
     server = serve(Fault("dot", "", times=1, delay_s=6), pipelining=pipelining)

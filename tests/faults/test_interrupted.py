@@ -26,7 +26,7 @@ from servers.mailblast_process import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 #: As a shell shows them.
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -66,7 +66,7 @@ def assert_resumable(run: Ended, number: signal.Signals, campaign: str = "welcom
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_lets_what_is_in_flight_finish(number: signal.Signals, pipelining: bool, serve: Serve) -> None:
+def test_one_signal_lets_what_is_in_flight_finish(number: signal.Signals, serve: Serve, *, pipelining: bool) -> None:
     a_template()
     addresses = a_list(500)
     server = serve(Fault("dot", "", every=10, delay_s=0.3), pipelining=pipelining)
@@ -84,7 +84,7 @@ def test_one_signal_lets_what_is_in_flight_finish(number: signal.Signals, pipeli
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_signals_stop_at_once_and_leave_what_was_in_flight_in_doubt(
-    number: signal.Signals, pipelining: bool, serve: Serve
+    number: signal.Signals, serve: Serve, *, pipelining: bool
 ) -> None:
     a_template()
     addresses = a_list(100)

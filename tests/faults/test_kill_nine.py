@@ -28,7 +28,7 @@ from mailblast.model.outcome import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 ROWS = 20_000
 CONNECTIONS = 5

@@ -21,7 +21,7 @@ from servers.mailblast_process import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 ROWS = 300
 

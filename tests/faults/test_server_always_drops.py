@@ -10,7 +10,7 @@ from servers.fault_server import Fault
 from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk, failures, status
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 #: Messages that may be in doubt before a run stops: see MAX_BROKEN_IN_ROW in delivery/retry.py.
 MOST_IN_DOUBT = 30
@@ -18,7 +18,7 @@ MOST_IN_DOUBT = 30
 
 @pytest.mark.parametrize("stage", ["mail", "data"])
 def test_server_that_always_drops_ends_the_run_with_everybody_unsent(
-    stage: str, pipelining: bool, serve: Serve
+    stage: str, serve: Serve, *, pipelining: bool
 ) -> None:
     a_template()
     addresses = a_list(200)
@@ -35,7 +35,9 @@ def test_server_that_always_drops_ends_the_run_with_everybody_unsent(
     assert_everybody_once(server, addresses)
 
 
-def test_server_that_always_drops_after_the_dot_ends_the_run_with_few_in_doubt(pipelining: bool, serve: Serve) -> None:
+def test_server_that_always_drops_after_the_dot_ends_the_run_with_few_in_doubt(
+    serve: Serve, *, pipelining: bool
+) -> None:
     a_template()
     addresses = a_list(200)
     server = serve(Fault("dot", "take"), pipelining=pipelining)

@@ -20,11 +20,11 @@ from servers.mailblast_process import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 
 @pytest.mark.parametrize("away_s", [0.0, 3.0])
-def test_server_restarted_the_run_goes_on_by_itself(away_s: float, pipelining: bool, serve: Serve) -> None:
+def test_server_restarted_the_run_goes_on_by_itself(away_s: float, serve: Serve, *, pipelining: bool) -> None:
     a_template()
     addresses = a_list(600)
     slow = Fault("dot", "", every=10, delay_s=0.1)

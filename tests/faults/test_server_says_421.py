@@ -9,7 +9,7 @@ from servers.fault_server import Fault
 from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk, start
 
 if TYPE_CHECKING:
-    from conftest import Serve
+    from servers.fault_server import Serve
 
 CLOSING = "421 4.3.2 Closing for a while"
 #: ``status`` shows no attempts, ``failures`` does.
@@ -18,7 +18,7 @@ ATTEMPTS = ("failures", "welcome-list", "--state", "accepted")
 
 @pytest.mark.parametrize("stage", ["banner", "ehlo", "mail", "rcpt", "data", "dot"])
 def test_421_at_a_stage_everybody_has_it_once_and_no_attempt_is_charged(
-    stage: str, pipelining: bool, addresses: list[str], serve: Serve
+    stage: str, addresses: list[str], serve: Serve, *, pipelining: bool
 ) -> None:
     first = Fault("quit", "", times=1)
     server = serve(first, Fault(stage, CLOSING, every=2, times=6), pipelining=pipelining)
@@ -28,7 +28,7 @@ def test_421_at_a_stage_everybody_has_it_once_and_no_attempt_is_charged(
     assert {"1"} == attempts()
 
 
-def test_421_after_every_ten_messages_is_rotation(pipelining: bool, serve: Serve) -> None:
+def test_421_after_every_ten_messages_is_rotation(serve: Serve, *, pipelining: bool) -> None:
     a_template()
     addresses = a_list(1000)
     server = serve(Fault("mail", "421 4.7.0 Too many messages on this connection", every=10), pipelining=pipelining)

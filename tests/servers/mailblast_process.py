@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from servers.fault_server import FaultServer
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from servers.fault_server import FaultServer
 
 PROGRAM = str(Path(sys.executable).with_name("mailblast"))
 #: Longest time for one command on a slow machine.
@@ -62,7 +62,7 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=before,
+        preexec_fn=before,  # noqa: PLW1509 - the tests have no threads
     )
 
 
