@@ -94,7 +94,9 @@ class Mailing:
                     on_outcome=on_outcome,
                 )
                 batches = settings.batches_in_flight
-                return InlineExecutor(pipeline, provider, self.clock, batches_in_flight=batches, on_done=on_done)
+                return InlineExecutor(
+                    pipeline, provider, self.clock, batches_in_flight=batches, on_done=on_done, group=1
+                )
 
             run = CampaignRun(
                 journal,

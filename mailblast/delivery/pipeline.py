@@ -101,6 +101,7 @@ class Pipeline:
         self._changed = asyncio.Event()
         self._breaker = Breaker()
         self._flush_due = False
+        self._unwritten = False
         self._closed = False
         self._sequence = 0
         #: Why the run stops; None while it does not.
@@ -210,6 +211,7 @@ class Pipeline:
     def commit(self) -> None:
         """Write all marks and outcomes. Raises ``JournalError``."""
         self._log.commit()
+        self._unwritten = False
 
     def finish(self, message: Message, attempt: Attempt) -> None:
         """Take what one attempt came to and decide what follows."""
@@ -291,15 +293,22 @@ class Pipeline:
 
     def _note(self, outcome: Outcome) -> None:
         self._log.finish(outcome)
+        self._unwritten = True
         if not self._flush_due:
-            # Once per turn of the loop: outcomes that no later mark carries to the file must not wait for one.
             self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._let_marks_go_first)
+
+    def _let_marks_go_first(self) -> None:
+        # The provider's commit of this turn, which carries outcomes too, may stand behind us in the loop.
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        """Write outcomes that no mark of their turn carried to the file; they must not wait for one."""
         self._flush_due = False
+        if not self._unwritten:
+            return
         try:
-            self._log.commit()
+            self.commit()
         except MailblastError as error:
             self.stop(error)
 

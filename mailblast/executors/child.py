@@ -67,7 +67,7 @@ async def serve(fd: int, provider: Provider, throttle: Throttle, clock: Clock) -
         on_outcome=lambda _: None,
     )
     # The parent bounds what is under way; here nothing waits.
-    executor = InlineExecutor(pipeline, provider, clock, batches_in_flight=1_000_000, on_done=done)
+    executor = InlineExecutor(pipeline, provider, clock, batches_in_flight=1_000_000, on_done=done, group=1)
     telling = asyncio.create_task(_tell_when_stopped(pipeline, channel))
     try:
         async with executor:

@@ -49,7 +49,7 @@ class Executor(Protocol):
         ...
 
 
-#: Called for each outcome, and with the outcomes of each finished batch.
+#: Called for each outcome, and with the outcomes of finished batches, several at a time.
 OnOutcome: TypeAlias = Callable[[Outcome], None]
 OnDone: TypeAlias = Callable[[Sequence[Outcome]], None]
 MakeExecutor: TypeAlias = Callable[[OnOutcome, OnDone], Executor]

@@ -23,7 +23,9 @@ class Channel:
         self._writer = writer
 
     def send(self, kind: str, value: Any = None) -> None:
-        """Send without waiting; the stream keeps what the other end has not read yet."""
+        """Send without waiting; the stream keeps what the other end has not read yet. Nothing where that is gone."""
+        if self._writer.is_closing():
+            return
         data = pickle.dumps((kind, value), protocol=pickle.HIGHEST_PROTOCOL)
         self._writer.write(HEADER.pack(len(data)))
         self._writer.write(data)

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Self
 
 from mailblast.errors import MailblastError, ProviderUnavailableError, RunInterruptedError
+from mailblast.executors.gathering import GROUP, Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,8 @@ class InlineExecutor:
         provider: Open; stays open.
         clock: Waits between attempts to connect.
         batches_in_flight: ``submit()`` waits while so many are under way.
-        on_done: Called with the outcomes of each finished batch.
+        on_done: Called with the outcomes of finished batches, several at a time.
+        group: How many outcomes that should be; 1 for each batch by itself.
     """
 
     def __init__(
@@ -43,13 +45,14 @@ class InlineExecutor:
         *,
         batches_in_flight: int,
         on_done: Callable[[Sequence[Outcome]], None],
+        group: int = GROUP,
     ) -> None:
         self.stopping = pipeline.stopping
         self._pipeline = pipeline
         self._provider = provider
         self._clock = clock
         self._limit = batches_in_flight
-        self._on_done = on_done
+        self._gathering = Gathering(on_done, clock, group=group)
         self._under_way: set[asyncio.Task[None]] = set()
         self._delivering: asyncio.Future[None]
 
@@ -85,6 +88,7 @@ class InlineExecutor:
         """Wait until every batch has its outcomes."""
         while self._under_way:
             await self._some_done()
+        self._hand_on(self._gathering.flush)
 
     def stop(self, reason: MailblastError) -> None:
         """Hand out nothing more; what is in flight finishes, all else is unsent. The first reason stays."""
@@ -112,8 +116,11 @@ class InlineExecutor:
 
     async def _run(self, batch: Batch) -> None:
         outcomes = await self._pipeline.deliver_batch(batch)
+        self._hand_on(lambda: self._gathering.add(outcomes))
+
+    def _hand_on(self, fold: Callable[[], object]) -> None:
         try:
-            self._on_done(outcomes)
+            fold()
         except MailblastError as error:
             self._pipeline.stop(error)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mailblast.errors import MailblastError, ProviderUnavailableError, RunInterruptedError
 from mailblast.executors.frames import Channel
+from mailblast.executors.gathering import Gathering
 from mailblast.model.outcome import Outcome, State, unsent
 from mailblast.model.recipient import Batch
 
@@ -42,6 +43,8 @@ class Child:
         self.channel = channel
         #: Batches under way, by the id of their first claim.
         self.batches: dict[int, Batch] = {}
+        #: Ids that it still carries in its segment.
+        self.carried: list[int] = []
 
 
 class ProcessesExecutor:
@@ -55,7 +58,7 @@ class ProcessesExecutor:
         count: How many children.
         batches_in_flight: ``submit()`` waits while so many are under way; raised so that no child is left waiting.
         on_outcome: Called for each outcome, when its batch is done.
-        on_done: Called with the outcomes of each finished batch, to fold them.
+        on_done: Called with the outcomes of finished batches, several at a time, to fold them.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class ProcessesExecutor:
         self._count = count
         self._limit = max(batches_in_flight, count * BATCHES_AHEAD)
         self._on_outcome = on_outcome
-        self._on_done = on_done
+        self._gathering = Gathering(on_done, clock)
         self._children: set[Child] = set()
         self._watching: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -119,6 +122,11 @@ class ProcessesExecutor:
             await self._change()
         if self._failure is not None:
             raise self._failure
+        try:
+            self._gathering.flush()
+            self._tell_settled()
+        except MailblastError as error:
+            self.stop(error)
 
     def stop(self, reason: MailblastError) -> None:
         """Hand out nothing more; what is in flight finishes, all else is unsent. The first reason stays."""
@@ -189,17 +197,24 @@ class ProcessesExecutor:
         elif kind == "done":
             del child.batches[value[0].id]
             self._deaths = 0
+            child.carried += [outcome.id for outcome in value]
             self._finish(value)
-            child.channel.send("settled", [outcome.id for outcome in value])
             self._changed.set()
 
     def _finish(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             self._on_outcome(outcome)
         try:
-            self._on_done(outcomes)
+            if self._gathering.add(outcomes):
+                self._tell_settled()
         except MailblastError as error:
             self.stop(error)
+
+    def _tell_settled(self) -> None:
+        """Let the children forget what is in the keyed table now; never before it is."""
+        for child in self._children:
+            child.channel.send("settled", child.carried)
+            child.carried = []
 
     async def _bury(self, child: Child) -> None:
         """Settle what a child that is gone has left, and replace it."""

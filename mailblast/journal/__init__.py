@@ -14,8 +14,9 @@ Rules when something fails:
   without outcome is in doubt, a claim without mark is unsent. Replaying twice changes nothing.
 - ``accepted`` never changes again. ``in_doubt`` is left only for ``accepted`` or ``failed``.
 - A torn last record is dropped: its write never returned, so nothing was sent on its strength. Damage in front of
-  whole records is refused with ``JournalDamagedError`` and the file is kept. Renamed to ``….damaged``, it is used as
-  far as it can be trusted, and all that it may have settled is held in doubt. So is everything in flight when the
-  segments of a killed run have been removed.
+  whole records is refused with ``JournalDamagedError`` and the file is kept. So is a segment without a record that it
+  had when the last batch was folded, and a table without recipients that segments speak of. A segment that is renamed
+  to ``….damaged`` is used as far as it can be trusted, and all that it may have settled is held in doubt. So is
+  everything in flight when the segments of a killed run have been removed or emptied.
 - A full disk or a folder that cannot be written is a ``JournalError``; all that was recorded before it stays.
 """

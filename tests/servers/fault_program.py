@@ -39,6 +39,11 @@ USUAL = {
 }
 
 
+def refusal(code: bytes) -> bytes:
+    """Return a reply that is about the recipient."""
+    return b"%b %b.2.0 Named by the address\r\n" % (code, code[:1])
+
+
 class _Server:
     """What the connections of one process share."""
 
@@ -128,9 +133,9 @@ class _Conversation(asyncio.Protocol):
         if verb == "rcpt":
             named = NAMED.search(line)
             if named and named[1] == b"rcpt":
-                self._replies += b"%b 5.1.1 Named by the address\r\n" % named[2]
+                self._replies += refusal(named[2])
                 return True
-            self._refused = b"%b 4.3.0 Named by the address\r\n" % named[2] if named else b""
+            self._refused = refusal(named[2]) if named else b""
             self._rcpt = line[line.index(b"<") + 1 : line.rindex(b">")]
         if verb == "data" and not self._rcpt:
             self._replies += b"554 5.5.1 No valid recipients\r\n"

@@ -151,6 +151,7 @@ async def test_table_that_cannot_be_written_stops_the_run_and_counts_add_up(
         return original(*arguments, **named)
 
     monkeypatch.setattr(RecipientTable, where, fails_once)
+    monkeypatch.setattr("mailblast.executors.run.READ_ROWS", 1)
     source = [row for number in range(1, 30, 3) for row in (*rows(2, first=number), BadRow(number + 2, "bad"))]
     provider = MemoryProvider()
     result = await mailing.run(source, provider)
