@@ -39,7 +39,7 @@ class MailblastError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive BaseException's own pickling, and errors cross process borders.
-        return _rebuild, (type(self), self.message, self.fix)
+        return _rebuild, (type(self), self.message, self.fix), self.__dict__
 
 
 def _rebuild(kind: type[MailblastError], message: str, fix: str) -> MailblastError:

@@ -34,12 +34,14 @@ def analyze_cost(
         typer.Option("--approach", metavar="NAME", help="Only this one: directSMTP, queueSMTP, ses, sendgrid."),
     ] = None,
     price_list: Annotated[
-        str, typer.Option("--price-list", metavar="NAME", help="Whose prices; guide is built in.")
+        str, typer.Option("--price-list", metavar="NAME", help="Whose prices; only guide is there.")
     ] = "guide",
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:
-    """Show what each approach costs a month, hidden costs included.
+    """Show what each approach costs a month.
+
+    Hidden costs, such as a server's upkeep, are counted in.
 
     Examples:
 

@@ -31,11 +31,18 @@ def bulk(
     via: options.Via = None,
     campaign: Annotated[
         str | None,
-        typer.Option("--campaign", "-c", metavar="NAME", help="Name of this mailing. [default: template and list]"),
+        typer.Option(
+            "--campaign",
+            "-c",
+            metavar="NAME",
+            help="Name of this mailing and of its record. [default: TEMPLATE-LIST, as in welcome-list]",
+        ),
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="COLUMN", help="What makes a row unique in the campaign. [default: the address]"),
+        typer.Option(
+            "--key", metavar="COLUMN", help="Column that makes a row unique in the campaign. [default: the address]"
+        ),
     ] = None,
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
@@ -54,7 +61,9 @@ def bulk(
     retry_for: Annotated[
         str | None,
         typer.Option(
-            "--retry-for", metavar="TIME", help="Try deferred recipients again so long: 90s, 30m, 2h. [default: 1h]"
+            "--retry-for",
+            metavar="TIME",
+            help="How long to try deferred recipients again: 90s, 30m, 2h, 0 for one try. [default: 1h]",
         ),
     ] = None,
     limit: Annotated[
@@ -66,21 +75,26 @@ def bulk(
     ] = None,
     test_to: Annotated[
         str | None,
-        typer.Option("--test-to", metavar="ADDR", help="The first message to ADDR instead; nothing is recorded."),
+        typer.Option(
+            "--test-to", metavar="ADDR", help="Send only the first row's message, to ADDR instead; nothing is recorded."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Everything but the delivery; contacts nobody.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do everything but the delivery; contact nobody, record nothing.")
+    ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Also those that failed for good before.")
+        bool, typer.Option("--retry-failed", help="Send also to those that failed for good before.")
     ] = False,
     resend_in_doubt: Annotated[
-        bool, typer.Option("--resend-in-doubt", help="Also those in doubt, byte for byte; some may get it twice.")
+        bool,
+        typer.Option("--resend-in-doubt", help="Send also to those in doubt, byte for byte; some may get it twice."),
     ] = False,
     processes: Annotated[
         str | None,
         typer.Option("--processes", metavar="N", help="Local processes; auto is one for each core. [default: 1]"),
     ] = None,
     durable: Annotated[bool, typer.Option("--durable", help="Survive a power cut, not only a kill; slower.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a first run of more than 1,000.")] = False,
     json_output: options.JsonOutput = False,
     quiet: options.Quiet = False,
     log_format: options.LogFormatOption = options.LogFormat.TEXT,
@@ -96,7 +110,7 @@ def bulk(
 
       mailblast bulk list.csv -t welcome.html --dry-run
 
-      mailblast bulk list.csv -t welcome.html --via smtp://me@mail.example.com:587
+      mailblast bulk list.csv -t welcome.html --via smtp --rate 14/s
     """
     from mailblast.cli.bulk_run import BulkOptions, run_bulk
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 #: A first run of more recipients than this to a real provider is asked about on a terminal.
 ASK_ABOVE = 1000
+#: A rate up to this is kept by one process: shared, part of it would be lost whenever one of several has nothing to do.
+ONE_PROCESS_PER_S = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ class BulkJob:
         # Compiled and connected here first, so that a mistake is told once and before anything starts.
         Composer(self.campaign(journal))
         await self.provider.open()
-        processes = min(options.processes, self.provider.limits.concurrency)
+        processes = self._processes()
         if processes > 1:
             await self.provider.close()
         try:
@@ -210,7 +212,6 @@ class BulkJob:
                 total_bytes=self.reader.size_bytes,
                 rate_limit_per_s=self.transport.throttle.per_second,
             )
-
             settings = RunSettings(
                 options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy
             )
@@ -221,9 +222,7 @@ class BulkJob:
                 journal,
                 make_executor,
                 Source(self.recipients, campaigns.may_block(options.list_source), self.reader.position_bytes),
-                RunSettings(
-                    options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy
-                ),
+                settings,
                 clock=self.clock,
                 monitor=monitor,
             )
@@ -239,6 +238,12 @@ class BulkJob:
                 return await run.run(), monitor
         finally:
             await self.provider.close()
+
+    def _processes(self) -> int:
+        limit = self.transport.throttle.per_second
+        if limit is not None and limit <= ONE_PROCESS_PER_S:
+            return 1
+        return min(self.options.processes, self.provider.limits.concurrency)
 
     def _inline(self, journal: Journal, settings: RunSettings) -> MakeExecutor:
         def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:

@@ -117,7 +117,7 @@ def transport_of(
     messages_per_connection: int | None,
     rates: Sequence[str] | None,
     clock: Clock,
-    processes: int = 1,
+    share: tuple[int, int] = (0, 1),
 ) -> Transport:
     """Make the provider that is asked for, without opening it.
 
@@ -128,7 +128,7 @@ def transport_of(
         messages_per_connection: Flag.
         rates: Flag; of all processes together.
         clock: Ages and time-outs.
-        processes: How many share the rates.
+        share: Which of how many processes this one is; each has its share of the rates.
 
     Raises:
         UsageError: The DSN, a rate or a setting cannot be honoured.
@@ -156,8 +156,14 @@ def transport_of(
     asked = [rate for rate in map(parse_rate, texts) if rate is not None]
     if not texts and provider.limits.rate_per_s is not None:
         asked = [Rate(provider.limits.rate_per_s, 1.0)]
-    shares = tuple(Rate(rate.recipients / processes, rate.per_s) for rate in asked)
-    return Transport(dsn, provider, Throttle(shares), is_default=not via and not configured)
+    if share != (0, 1):
+        asked = [rate._replace(recipients=share_of(int(rate.recipients), *share)) for rate in asked]
+    return Transport(dsn, provider, Throttle(tuple(asked)), is_default=not via and not configured)
+
+
+def share_of(total: int, index: int, count: int) -> int:
+    """Return the whole share that one of several has; together they have the total and never more."""
+    return total // count + (index < total % count)
 
 
 def show_notices(settings: Settings, transport: Transport) -> list[str]:

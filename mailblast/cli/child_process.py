@@ -16,6 +16,8 @@ from mailblast.executors.child import serve
 
 if TYPE_CHECKING:
     from mailblast.cli.campaigns import Transport
+    from mailblast.delivery.throttle import Throttle
+    from mailblast.providers.provider import Provider
 
 
 class ChildOptions(NamedTuple):
@@ -26,30 +28,36 @@ class ChildOptions(NamedTuple):
     messages_per_connection: int | None
     rates: tuple[str, ...]
     processes: int
+    #: Which of them it is, from 0.
+    number: int = 0
 
 
 def command(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
     """Return the command that starts child number ``index``."""
-    total = transport.provider.limits.concurrency
-    share = total // options.processes + (index < total % options.processes)
-    words = json.dumps(options._replace(connections=share))
-    return [sys.executable, "-m", __name__, str(fd), words]
+    share = campaigns.share_of(transport.provider.limits.concurrency, index, options.processes)
+    words = json.dumps(options._replace(connections=share, number=index))
+    # -P: no module of the folder that the user is in.
+    return [sys.executable, "-P", "-m", __name__, str(fd), words]
 
 
 def main() -> None:
     """Serve the descriptor until the run ends."""
-    via, connections, messages, rates, processes = json.loads(sys.argv[2])
+    options = ChildOptions(*json.loads(sys.argv[2]))
     clock = SystemClock()
-    transport = campaigns.transport_of(
-        Settings.load(),
-        via,
-        connections=connections,
-        messages_per_connection=messages,
-        rates=rates,
-        clock=clock,
-        processes=processes,
-    )
-    loop.run(serve(int(sys.argv[1]), transport.provider, transport.throttle, clock))
+
+    def make_transport() -> tuple[Provider, Throttle]:
+        transport = campaigns.transport_of(
+            Settings.load(),
+            options.via,
+            connections=options.connections,
+            messages_per_connection=options.messages_per_connection,
+            rates=options.rates,
+            clock=clock,
+            share=(options.number, options.processes),
+        )
+        return transport.provider, transport.throttle
+
+    loop.run(serve(int(sys.argv[1]), make_transport, clock))
 
 
 if __name__ == "__main__":

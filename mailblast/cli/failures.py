@@ -24,7 +24,10 @@ DEFAULT_STATES = "failed,deferred,in_doubt,invalid"
 def failures(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its name, as 'mailblast status' shows it.")],
     states: Annotated[
-        str, typer.Option("--state", metavar="STATES", help="Which outcomes, with commas.")
+        str,
+        typer.Option(
+            "--state", metavar="STATES", help="Which outcomes, with commas; unsent and others may be named too."
+        ),
     ] = DEFAULT_STATES,
     output: Annotated[
         Path | None,
@@ -32,7 +35,9 @@ def failures(
     ] = None,
     debug: options.Debug = False,
 ) -> int:
-    """Write who failed, is deferred, in doubt or invalid, with the original columns and the reason.
+    """List who did not get it, and why.
+
+    The original columns, then outcome, code, enhanced, reason, provider, attempts and time. Bulk reads it again.
 
     Examples:
 

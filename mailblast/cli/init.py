@@ -23,9 +23,13 @@ FILES = {
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Made where it does not exist.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write into; made where it does not exist.")
+    ] = Path(),
 ) -> int:
-    """Write a starter folder: a template, its text part, a list and the settings. Overwrites nothing.
+    """Write a starter folder; overwrite nothing.
+
+    It holds a template, its text part, a list and the settings.
 
     Example:
 

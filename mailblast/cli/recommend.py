@@ -20,7 +20,9 @@ def recommend(
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:
-    """Say which approach fits a volume, why, what it costs, and what to do next.
+    """Say which approach fits a volume.
+
+    And why, what it costs, how long it takes, and what to do next.
 
     Examples:
 

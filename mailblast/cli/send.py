@@ -23,7 +23,7 @@ def send(
     to: Annotated[
         list[str],
         typer.Option(
-            "--to", metavar="ADDR", help="Recipient; repeatable, each gets an own message.", show_default=False
+            "--to", metavar="ADDR", help="Recipient; repeatable, each gets a message of its own.", show_default=False
         ),
     ],
     template: Annotated[
@@ -47,7 +47,11 @@ def send(
     via: options.Via = None,
     idempotency_key: Annotated[
         str | None,
-        typer.Option("--idempotency-key", metavar="KEY", help="The same key sends once, however often it is called."),
+        typer.Option(
+            "--idempotency-key",
+            metavar="KEY",
+            help="With the same key, a message is sent once, however often the command runs.",
+        ),
     ] = None,
     json_output: options.JsonOutput = False,
     quiet: options.Quiet = False,
@@ -59,7 +63,7 @@ def send(
 
       mailblast send --to ann@example.com --template welcome.html --var name=Ann
 
-      echo "Backup done" | mailblast send --to ops@example.com --subject "Backup" --text -
+      echo "All done" | mailblast send --to ops@example.com -s Backup --text -
     """
     from mailblast.cli.send_run import run_send
     from mailblast.render.template import inline_template, load_template

@@ -13,7 +13,7 @@ from mailblast.cli.terminal import Terminal
 
 
 def status(
-    campaign: Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="One campaign; without it, all.")] = None,
+    campaign: Annotated[str | None, typer.Argument(metavar="CAMPAIGN", help="One campaign; without it, all.")] = None,
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:

@@ -26,25 +26,29 @@ SHOWN_OF_A_KIND = 20
 
 
 def verify(
-    list_: Annotated[str | None, typer.Argument(metavar="[LIST]", help="The list; every row is read.")] = None,
+    list_: Annotated[str | None, typer.Argument(metavar="LIST", help="The list; every row is read.")] = None,
     template: Annotated[
         Path | None, typer.Option("--template", "-t", metavar="FILE", help="The template; rendered with every row.")
     ] = None,
     subject: options.Subject = None,
     sender: options.Sender = None,
     via: options.Via = None,
-    key: Annotated[str | None, typer.Option("--key", metavar="COLUMN", help="What makes a row unique.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
+    ] = None,
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
     email_column: options.EmailColumn = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors in the exit code.")] = False,
     json_output: options.JsonOutput = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> int:
-    """Check a list, a template and a provider without sending anything.
+    """Check a list, a template and a provider; send nothing.
 
-    With nothing given, the configured provider: connect, encryption, login.
+    A list and a template are checked row by row. The provider is checked (connection, encryption, login) where --via
+    is given, or nothing else.
 
     Examples:
 

@@ -184,5 +184,5 @@ def _setup(approach: str, daily: float) -> tuple[str, ...]:
         steps.append(
             "Unsubscribe: from 5,000 messages a day on, mailbox providers want one-click unsubscribe in every message."
         )
-    steps.append("Check it all with mailblast verify before the first run.")
+    steps.append("Check list, template and login with mailblast verify before the first run.")
     return tuple(steps)

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from mailblast.model.outcome import Attempt, Disposition, State
-from mailblast.model.reply import Reply, Scope
+from mailblast.model.reply import Reply, Scope, Stage
 
 #: Times one message may go back to the queue in one run, for reasons that are not its own. More than the executor's
 #: attempts to connect again, so that a server which is away stops the run before it defers anybody.
@@ -17,6 +17,8 @@ MAX_BROKEN_IN_ROW = 25
 MAX_BROKEN_PER_IN_FLIGHT = 3
 #: Equal refusals of the sender's domain in a row that stop the run: the rest of the list would fail alike.
 MAX_DOMAIN_REFUSALS_IN_ROW = 10
+#: The reply that ends a session (RFC 5321 section 3.8).
+CLOSING = 421
 #: First wait before a deferred recipient is tried again; doubled each time (RFC 6647 greylists pass after minutes).
 DEFERRED_BASE_S = 300.0
 #: Longest such wait; Postfix's maximal_backoff_time.
@@ -87,6 +89,16 @@ def deferred_delay_s(attempts: int, jitter: float) -> float:
     return wait * (0.8 + 0.4 * jitter)
 
 
+def _turned_away(attempt: Attempt) -> bool:
+    """Whether the server would not have this message, or any. What it says to the dot may be about the content."""
+    reply = attempt.reply
+    return (
+        attempt.disposition is Disposition.TEMPORARY
+        and attempt.scope is Scope.CONNECTION
+        and (reply is None or reply.stage is not Stage.BODY or reply.code == CLOSING)
+    )
+
+
 class Breaker:
     """Counts failures in a row that mean the whole run, not one recipient."""
 
@@ -103,9 +115,7 @@ class Breaker:
             attempt: How it ended.
             in_flight: Messages that the provider held until then, this one included.
         """
-        if attempt.disposition in BROKEN or (
-            attempt.disposition is Disposition.TEMPORARY and attempt.scope is Scope.CONNECTION
-        ):
+        if attempt.disposition in BROKEN or _turned_away(attempt):
             self._broken += 1
             self._broken_in_flight = max(self._broken_in_flight, in_flight)
             if self._broken >= max(MAX_BROKEN_IN_ROW, MAX_BROKEN_PER_IN_FLIGHT * self._broken_in_flight):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mailblast.errors import MailblastError
     from mailblast.model.recipient import Batch
 
+#: What is in flight gets this long to be answered once the run is told to end.
+DRAIN_S = 30.0
+
 
 class Executor(Protocol):
     """Runs batches somewhere. Used as an async context manager; on leaving, every batch has its outcomes."""

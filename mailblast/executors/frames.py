@@ -27,8 +27,8 @@ class Channel:
         if self._writer.is_closing():
             return
         data = pickle.dumps((kind, value), protocol=pickle.HIGHEST_PROTOCOL)
-        self._writer.write(HEADER.pack(len(data)))
-        self._writer.write(data)
+        # One write: two would wake the other end twice.
+        self._writer.write(HEADER.pack(len(data)) + data)
 
     async def receive(self) -> tuple[str, Any] | None:
         """Return what the other end sent next; None when it is gone."""

@@ -27,24 +27,29 @@ if TYPE_CHECKING:
     from mailblast.journal.journal import Journal
     from mailblast.model.recipient import Claim
 
-#: Deaths of children without a batch finished in between, after which the run stops.
+#: Deaths of one child without a batch finished in between, after which the run stops.
 MAX_DEATHS_IN_ROW = 3
-#: Batches that a child should have beside the one it works on.
-BATCHES_AHEAD = 2
+#: Batches that each child should have: the one it works on, and the next.
+BATCHES_EACH = 2
+#: Children that are told to abort and have not ended by then are killed; their segments tell what they did.
+ABORT_S = 5.0
 
 
 class Child:
-    """One process as the parent sees it."""
+    """One process as the parent sees it, and the one that takes its place when it dies."""
 
-    def __init__(self, index: int, process: subprocess.Popen[bytes], channel: Channel) -> None:
+    process: subprocess.Popen[bytes]
+    channel: Channel
+
+    def __init__(self, index: int) -> None:
         #: Which share of connections and rate it has.
         self.index = index
-        self.process = process
-        self.channel = channel
-        #: Batches under way, by the id of their first claim.
+        #: Batches under way, by the id of their first claim; also while it is dead and not replaced yet.
         self.batches: dict[int, Batch] = {}
         #: Ids that it still carries in its segment.
         self.carried: list[int] = []
+        #: Deaths since it finished a batch.
+        self.deaths = 0
 
 
 class ProcessesExecutor:
@@ -80,35 +85,37 @@ class ProcessesExecutor:
         self._journal = journal
         self._clock = clock
         self._count = count
-        self._limit = max(batches_in_flight, count * BATCHES_AHEAD)
+        self._limit = max(batches_in_flight, count * BATCHES_EACH)
         self._on_outcome = on_outcome
         self._gathering = Gathering(on_done, clock)
-        self._children: set[Child] = set()
-        self._watching: set[asyncio.Task[None]] = set()
+        self._children: list[Child] = []
+        self._watching: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._sequence = 0
-        self._deaths = 0
         self._ending = False
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        for index in range(self._count):
-            await self._start(index)
+        try:
+            for index in range(self._count):
+                child = Child(index)
+                await self._start(child)
+                self._children.append(child)
+                self._watching.append(asyncio.create_task(self._watch(child)))
+        except BaseException:
+            await self._end()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            stop = error if isinstance(error, MailblastError) else RunInterruptedError("The run was broken off.")
-            self.stop(stop)
+            self.stop(_reason(error))
         try:
             await self.drain()
         finally:
-            self._ending = True
-            for child in self._children:
-                child.channel.send("end")
-            await asyncio.gather(*self._watching, return_exceptions=True)
+            await self._end()
 
     async def submit(self, batch: Batch) -> None:
         """Give a batch to the child that has the fewest; wait first while too many are under way."""
@@ -126,6 +133,7 @@ class ProcessesExecutor:
             self._gathering.flush()
             self._tell_settled()
         except MailblastError as error:
+            self._keep_carrying()
             self.stop(error)
 
     def stop(self, reason: MailblastError) -> None:
@@ -138,9 +146,21 @@ class ProcessesExecutor:
             child.channel.send("stop", reason)
 
     def abort(self) -> None:
-        """Have every child cut its connections."""
+        """Have every child cut its connections, and soon kill those that do not hear."""
         for child in self._children:
             child.channel.send("abort")
+        asyncio.get_running_loop().call_later(ABORT_S, self._kill)
+
+    def _kill(self) -> None:
+        for child in self._children:
+            child.process.kill()
+
+    async def _end(self) -> None:
+        """Let all children end; none is left when this returns."""
+        self._ending = True
+        for child in self._children:
+            child.channel.send("end")
+        await asyncio.gather(*self._watching, return_exceptions=True)
 
     def _under_way(self) -> int:
         return sum(len(child.batches) for child in self._children)
@@ -149,30 +169,45 @@ class ProcessesExecutor:
         self._changed.clear()
         await self._changed.wait()
 
-    async def _start(self, index: int) -> None:
-        process, ours = self._spawn(index)
-        child = Child(index, process, Channel(*await asyncio.open_connection(sock=ours)))
-        child.channel.send("work", self._work)
-        self._children.add(child)
-        self._watching.add(asyncio.create_task(self._watch(child)))
+    async def _start(self, child: Child) -> None:
+        ours = self._spawn(child)
+        channel = Channel(*await asyncio.open_connection(sock=ours))
+        channel.send("work", self._work)
+        # What it was not there to hear.
+        if self.stopped is not None:
+            channel.send("stop", self.stopped)
+        for batch in child.batches.values():
+            channel.send("batch", batch)
+        if self._ending:
+            channel.send("end")
+        child.channel = channel
 
-    def _spawn(self, index: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def _spawn(self, child: Child) -> socket.socket:
         """Start a process in a session of its own: Ctrl-C is the parent's to hear."""
         ours, theirs = socket.socketpair()
         lock = self._journal.lock_descriptor()
         with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                self._command(index, theirs.fileno()),
-                pass_fds=[theirs.fileno()] if lock is None else [theirs.fileno(), lock],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        return process, ours
+            try:
+                child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    self._command(child.index, theirs.fileno()),
+                    pass_fds=[theirs.fileno()] if lock is None else [theirs.fileno(), lock],
+                    stdin=subprocess.DEVNULL,
+                    # The run's own, which may be a pipe that must not stay open behind it.
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise ProviderUnavailableError(
+                    f"A process cannot be started: {error.strerror}.", fix="Run with fewer --processes."
+                ) from error
+        return ours
 
     def _give(self, claims: Sequence[Claim]) -> None:
-        if self.stopped is not None or not self._children:
+        if self.stopped is not None:
             self._finish([unsent(claim, self._clock.now()) for claim in claims])
             return
+        # One that is being replaced may be given some too: they go to the new process.
         child = min(self._children, key=lambda each: len(each.batches))
         self._sequence += 1
         batch = Batch(self._sequence, tuple(claims))
@@ -180,13 +215,24 @@ class ProcessesExecutor:
         child.channel.send("batch", batch)
 
     async def _watch(self, child: Child) -> None:
+        """Follow one process after the other until the run ends."""
         try:
-            while (message := await child.channel.receive()) is not None:
-                self._take(child, *message)
-            await self._bury(child)
+            while True:
+                while (message := await child.channel.receive()) is not None:
+                    self._take(child, *message)
+                await asyncio.to_thread(child.process.wait)
+                await child.channel.close()
+                if child.batches or not self._ending:
+                    self._bury(child)
+                if self.stopped is not None or self._ending:
+                    return
+                await self._start(child)
         except BaseException as error:
-            # A defect: whoever waits for a batch must not wait for ever.
+            # Whoever waits for a batch must not wait for ever, and nobody may send unwatched.
             self._failure = error
+            self.stop(_reason(error))
+            child.process.kill()
+            child.process.wait()
             raise
         finally:
             self._changed.set()
@@ -196,7 +242,7 @@ class ProcessesExecutor:
             self.stop(value)
         elif kind == "done":
             del child.batches[value[0].id]
-            self._deaths = 0
+            child.deaths = 0
             child.carried += [outcome.id for outcome in value]
             self._finish(value)
             self._changed.set()
@@ -208,39 +254,45 @@ class ProcessesExecutor:
             if self._gathering.add(outcomes):
                 self._tell_settled()
         except MailblastError as error:
+            self._keep_carrying()
             self.stop(error)
 
     def _tell_settled(self) -> None:
         """Let the children forget what is in the keyed table now; never before it is."""
         for child in self._children:
-            child.channel.send("settled", child.carried)
+            if child.carried:
+                child.channel.send("settled", child.carried)
+                child.carried = []
+
+    def _keep_carrying(self) -> None:
+        """Never tell about outcomes that were to be folded and are not: the segments alone have them."""
+        for child in self._children:
             child.carried = []
 
-    async def _bury(self, child: Child) -> None:
-        """Settle what a child that is gone has left, and replace it."""
-        self._children.discard(child)
-        await asyncio.to_thread(child.process.wait)
-        await child.channel.close()
-        if self._ending and not child.batches:
-            return
-        self._deaths += 1
-        left: list[Claim] = []
-        for batch in child.batches.values():
-            outcomes = self._journal.outcomes_of(child.process.pid, batch.claims)
-            settled = [outcome for outcome in outcomes if outcome.state is not State.UNSENT]
-            if settled:
-                self._finish(settled)
-            known = {outcome.id for outcome in settled}
-            left += [claim for claim in batch.claims if claim.id not in known]
-        child.batches.clear()
-        if self._deaths > MAX_DEATHS_IN_ROW:
+    def _bury(self, child: Child) -> None:
+        """Settle what a process that is gone has left; what it had not begun is begun anew."""
+        child.deaths += 1
+        child.carried = []
+        if child.deaths > MAX_DEATHS_IN_ROW:
             self.stop(
                 ProviderUnavailableError(
-                    f"Processes died {self._deaths} times in a row, the last with code {child.process.returncode}.",
-                    fix="Look for what killed them (memory?), or run with --processes 1.",
+                    f"A process died {child.deaths} times in a row, at last with code {child.process.returncode}.",
+                    fix="Look for what killed it (memory?), or run with --processes 1.",
                 )
             )
-        elif self.stopped is None and not self._ending:
-            await self._start(child.index)
-        if left:
-            self._give(left)
+        claims = [claim for batch in child.batches.values() for claim in batch.claims]
+        outcomes = self._journal.outcomes_of(child.process.pid, claims)
+        settled = [outcome for outcome in outcomes if outcome.state is not State.UNSENT]
+        known = {outcome.id for outcome in settled}
+        batches = list(child.batches.values())
+        child.batches.clear()
+        if settled:
+            self._finish(settled)
+        for batch in batches:
+            if left := [claim for claim in batch.claims if claim.id not in known]:
+                self._give(left)
+        self._changed.set()
+
+
+def _reason(error: BaseException) -> MailblastError:
+    return error if isinstance(error, MailblastError) else RunInterruptedError("The run was broken off.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailblast.delivery.intake import Intake, Selection
 from mailblast.delivery.retry import deferred_delay_s
 from mailblast.errors import JournalError, ListError, MailblastError, RunInterruptedError
+from mailblast.executors.executor import DRAIN_S
 from mailblast.executors.reading import chunks
 from mailblast.journal.journal import ClaimPolicy
 from mailblast.model.outcome import Outcome, State
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Monitor
 
-#: After the first signal, what is in flight gets this long to be answered.
-DRAIN_S = 30.0
 #: Rows read and claimed at once, for one transaction of the journal takes many as cheaply as a few.
 READ_ROWS = 500
 

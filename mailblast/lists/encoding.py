@@ -48,7 +48,11 @@ def after_mark(head: bytes, encoding: str) -> tuple[str, int]:
 
 
 def wide_encoding_of(sample: bytes) -> str | None:
-    """Return UTF-16 in one of its orders, where the zero bytes of plain text show it."""
+    """Return UTF-16 in one of its orders, where the zero bytes of plain text show it.
+
+    Args:
+        sample: Of the same length however the bytes came, or the answer would depend on it.
+    """
     sample = sample[:SAMPLE_BYTES]
     half = max(len(sample) // 2, 1)
     # One zero byte for each ASCII character, all on the same side.

@@ -115,7 +115,7 @@ def _reader(
 ) -> RowReader:
     head = content.begin(gzipped=gzipped)
     encoding, mark = after_mark(head, encoding)
-    if encoding == "utf-8" and (wide := wide_encoding_of(head)):
+    if encoding == "utf-8" and (wide := wide_encoding_of(head[:4])):
         raise ListError(f"{content.name} is not UTF-8 but looks like {wide}.", fix=f"Add --encoding {wide}.")
     if mark:
         content.read(mark)

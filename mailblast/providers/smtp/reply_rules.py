@@ -119,11 +119,10 @@ MESSAGE_RULES = (
     Rule(Scope.MESSAGE, code="5..", stages=BODY, enhanced=r"5\.7\.\d+"),
 )
 
-#: What is said to MAIL is about the sender, and 4.3.x before the message about the state of the server: no fault of a
-#: recipient. To the dot it may be the content that a filter cannot take now, so the others go on.
+#: What is said to MAIL is about the sender, and 4.3.x about the state of the server: no fault of a recipient.
 SERVER_RULES = (
     Rule(Scope.DOMAIN, stages=MAIL, code="55[0134]"),
-    Rule(Scope.CONNECTION, stages=MAIL_OR_DATA, code="4..", enhanced=r"4\.3\.[0-5]"),
+    Rule(Scope.CONNECTION, stages=MAIL_OR_DATA | BODY, code="4..", enhanced=r"4\.3\.[0-5]"),
     Rule(Scope.CONNECTION, stages=MAIL, code="452"),
 )
 

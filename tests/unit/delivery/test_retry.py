@@ -106,3 +106,13 @@ def test_breaker_counts_domain_refusals_anew_after_success_or_another_reply() ->
     for between in (an_attempt(Disposition.ACCEPTED), other):
         assert not any(breaker.see(refused, in_flight=1) for _ in range(MAX_DOMAIN_REFUSALS_IN_ROW - 1))
         assert not breaker.see(between, in_flight=1)
+
+
+def test_breaker_leaves_refusals_of_the_content_to_each_message() -> None:
+    breaker = Breaker()
+    busy = an_attempt(
+        Disposition.TEMPORARY, Scope.CONNECTION, Reply(451, "4.3.0", "queue file write error", Stage.BODY)
+    )
+    assert not any(breaker.see(busy, in_flight=1) for _ in range(10 * MAX_BROKEN_IN_ROW))
+    closing = an_attempt(Disposition.TEMPORARY, Scope.CONNECTION, Reply(421, "4.3.2", "closing", Stage.BODY))
+    assert any(breaker.see(closing, in_flight=1) for _ in range(10 * MAX_BROKEN_IN_ROW))

@@ -88,7 +88,7 @@ REPLIES = [
     ("mail", "452 4.3.1 Insufficient system storage", T, CONNECTION),
     ("mail", "452 Insufficient system storage", T, CONNECTION),
     ("mail", "451 4.3.0 Temporary lookup failure", T, CONNECTION),
-    ("body", "451 4.3.0 Error: queue file write error", T, Scope.MESSAGE),
+    ("body", "451 4.3.0 Error: queue file write error", T, CONNECTION),
     ("rcpt", "451 4.3.0 <x@example.com>: Temporary lookup failure", T, RECIPIENT),
     ("body", "554 Transaction failed", P, MESSAGE),
     ("body", "550 5.7.520 Access denied", P, MESSAGE),
