@@ -8,7 +8,7 @@ SHELL := /bin/sh
 .PHONY: help demo test test-servers lint format bench clean
 
 help:
-	@echo "make demo    mail the sample list into ./demo/outbox and show it"
+	@echo "make demo    mail the sample list into ./outbox and show it"
 	@echo "make test    install what the tests need and run them all"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   measure speed and memory"
@@ -30,7 +30,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 demo: $(VENV)/installed
-	@rm -rf demo outbox
+	@if test -d demo; then rm -rf demo outbox; fi
 	@echo "Mailing sample_lists/welcome.csv through templates/welcome.html into ./outbox ..."
 	@MAILBLAST_HOME=demo/state $(BIN)/mailblast bulk sample_lists/welcome.csv --template templates/welcome.html \
 	  --via outbox:outbox --from 'Example <hello@example.com>'

@@ -76,6 +76,12 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         _tell(error, as_json="--json" in words)
         return exit_code_of(error)
+    except OSError as error:
+        # stdout is full or gone; what was done is in the journal.
+        if "--debug" in words:
+            raise
+        print(f"mailblast: The output cannot be written: {error.strerror}.", file=sys.stderr)  # noqa: T201 - likewise
+        return ExitCode.STOPPED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.OK
     return ExitCode.OK

@@ -15,15 +15,17 @@ from mailblast.clock import SystemClock
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.intake import Selection
 from mailblast.delivery.pipeline import Pipeline
-from mailblast.errors import JournalError, MailblastError
+from mailblast.errors import JournalError, MailblastError, UsageError
 from mailblast.executors.child import ChildWork
 from mailblast.executors.inline import InlineExecutor
 from mailblast.executors.processes import ProcessesExecutor
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign
+from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
 from mailblast.recipients.recipients import RecipientSettings, read_recipients
+from mailblast.render.renderer import Renderer
 from mailblast.render.template import fingerprint, load_template
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from mailblast.model.campaign import Template
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
+    from mailblast.monitor.metrics import Snapshot
 
 #: A first run of more recipients than this to a real provider is asked about on a terminal.
 ASK_ABOVE = 1000
@@ -99,7 +102,7 @@ def run_bulk(options: BulkOptions, settings: Settings, terminal: Terminal) -> in
     with ExitStack() as stack:
         job = BulkJob(options, settings, terminal, stack)
         for notice in job.notices:
-            terminal.note(f"mailblast: {notice}")
+            terminal.warn(f"mailblast: {notice}")
         if options.dry_run:
             return rehearse(job)
         if options.test_to:
@@ -143,6 +146,8 @@ class BulkJob:
             campaigns.open_rows(options.list_source, options.list_format, options.encoding)
         )
         self.recipients: Iterator[Recipient | BadRow] = self.read(self.reader)
+        # Compiled before anything is recorded, so that a mistake leaves no campaign behind.
+        Renderer(self.template)
 
     def read(self, reader: RowReader) -> Iterator[Recipient | BadRow]:
         """Read recipients by this mailing's options."""
@@ -156,7 +161,9 @@ class BulkJob:
     def run(self) -> int:
         """Send, and return the exit code."""
         options, journal = self.options, self._open_journal()
-        if not any(journal.counts().values()) and not self._may_start():
+        counts = journal.counts()
+        self._refuse_after_outbox(journal, accepted=counts[State.ACCEPTED])
+        if not any(counts.values()) and not self._may_start():
             self.terminal.warn("mailblast: nothing was sent.")
             return ExitCode.USAGE
         start = journal.begin_run(provider=self.provider.name, template_fingerprint=fingerprint(self.template))
@@ -171,12 +178,12 @@ class BulkJob:
                 f"see 'mailblast failures {options.name}'."
             )
         try:
-            result, monitor = loop.run(self._deliver(journal))
+            result, snapshot = loop.run(self._deliver(journal))
         except MailblastError as error:
             # Nothing was handed out: no connection, no login, or a template that does not compile.
             journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
             raise
-        code, snapshot = _exit_code(result), monitor.snapshot()
+        code = _exit_code(result)
         try:
             journal.end_run(
                 counts=result.counts,
@@ -193,12 +200,21 @@ class BulkJob:
         outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)
         return code
 
+    def _refuse_after_outbox(self, journal: Journal, *, accepted: int) -> None:
+        """Refuse to go on by mail with a campaign that was written into a folder: nobody has got that."""
+        if accepted and self.provider.leaves_machine and journal.earlier_providers() == {campaigns.OUTBOX}:
+            raise UsageError(
+                f"Campaign '{self.options.name}' was written to an outbox, so its {accepted:,} recipients count as "
+                "served although nobody has got anything.",
+                fix=f"Give the real mailing a name of its own, such as --campaign {self.options.name}-sent.",
+            )
+
     def _open_journal(self) -> Journal:
         journal = Journal.open(self.settings.home, self.options.name, clock=self.clock, durable=self.options.durable)
         self.stack.callback(journal.close)
         return journal
 
-    async def _deliver(self, journal: Journal) -> tuple[RunResult, Monitor]:
+    async def _deliver(self, journal: Journal) -> tuple[RunResult, Snapshot]:
         options = self.options
         # Compiled and connected here first, so that a mistake is told once and before anything starts.
         Composer(self.campaign(journal))
@@ -235,7 +251,9 @@ class BulkJob:
                 json_log=options.json_log,
                 clock=self.clock,
             ):
-                return await run.run(), monitor
+                result = await run.run()
+                # Before connections are closed, which takes its time and is no part of the rate.
+                return result, monitor.snapshot()
         finally:
             await self.provider.close()
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Where mail goes when nothing is configured.
 DEFAULT_VIA = "outbox:outbox"
+#: Name of the provider that writes into a folder.
+OUTBOX = "outbox"
 UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -84,7 +86,9 @@ def mailbox(text: str, name: str) -> Mailbox:
     try:
         return parse_mailbox(text)
     except RowFaultError as fault:
-        raise UsageError(f"{name} '{text}': {fault.reason}", fix="Write it as a@b.c or 'Name <a@b.c>'.") from fault
+        raise UsageError(
+            f"{name} '{text}': {fault.reason.rstrip('.')}.", fix="Write it as a@b.c or 'Name <a@b.c>'."
+        ) from fault
 
 
 def sender_of(settings: Settings, flag: str | None, template: Template, provider: Provider) -> Mailbox:

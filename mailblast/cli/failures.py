@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -15,7 +17,9 @@ from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
 
 if TYPE_CHECKING:
-    from mailblast.model.outcome import State
+    from collections.abc import Callable, Iterable
+
+    from mailblast.model.outcome import Outcome, State
 
 FORMATS: dict[str, Literal["csv", "jsonl"]] = {".csv": "csv", ".jsonl": "jsonl"}
 DEFAULT_STATES = "failed,deferred,in_doubt,invalid"
@@ -33,6 +37,7 @@ def failures(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="A .csv or .jsonl file. [default: CSV on stdout]"),
     ] = None,
+    json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:
     """List who did not get it, and why.
@@ -50,6 +55,9 @@ def failures(
 
     wanted = parse_states(states)
     with JournalReader(Settings.load().home, campaign) as reader:
+        if json_output:
+            _write_json(campaign, lambda: reader.outcomes(wanted))
+            return ExitCode.OK
         if output is None:
             write_failures(lambda: reader.outcomes(wanted), sys.stdout, format="csv")
             return ExitCode.OK
@@ -65,6 +73,30 @@ def failures(
             ) from error
     Terminal().note(f"{count:,} rows written to {output}")
     return ExitCode.OK
+
+
+def _write_json(campaign: str, outcomes: Callable[[], Iterable[Outcome]]) -> None:
+    """Print one object with a row for each outcome, without holding them all."""
+    from mailblast.report.failures import write_failures
+
+    sys.stdout.write(f'{{"campaign": {json.dumps(campaign)}, "rows": [')
+    write_failures(outcomes, _Listed(sys.stdout), format="jsonl")
+    sys.stdout.write("]}\n")
+
+
+class _Listed(io.StringIO):
+    """Turns lines into items of a JSON list."""
+
+    def __init__(self, target: TextIO) -> None:
+        super().__init__()
+        self._target = target
+        self._between = ""
+
+    def write(self, text: str) -> int:
+        """Write a line as an item."""
+        self._target.write(self._between + text.rstrip("\n"))
+        self._between = ", "
+        return len(text)
 
 
 def parse_states(text: str) -> tuple[State, ...]:

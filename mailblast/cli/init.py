@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mailblast.cli import options
 from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
@@ -26,6 +27,8 @@ def init(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder to write into; made where it does not exist.")
     ] = Path(),
+    json_output: options.JsonOutput = False,
+    debug: options.Debug = False,
 ) -> int:
     """Write a starter folder; overwrite nothing.
 
@@ -35,8 +38,9 @@ def init(
 
       mailblast init welcome-mail
     """
-    terminal = Terminal()
+    terminal = Terminal(json_output=json_output)
     starter = resources.files("mailblast.cli") / "starter"
+    done: dict[str, list[str]] = {"written": [], "kept": []}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source, name in FILES.items():
@@ -45,12 +49,16 @@ def init(
                 with target.open("xb") as file:
                     file.write((starter / source).read_bytes())
             except FileExistsError:
+                done["kept"].append(str(target))
                 terminal.result(f"kept     {target} (it was there)")
             else:
+                done["written"].append(str(target))
                 terminal.result(f"written  {target}")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}.", fix="Name a folder that can.") from error
     change = "" if folder == Path() else f"cd {folder} && "
+    command = f"{change}mailblast bulk list.csv --template welcome.html"
     terminal.result("")
-    terminal.result(f"Next: {change}mailblast bulk list.csv --template welcome.html")
+    terminal.result(f"Next: {command}")
+    terminal.json({**done, "command": command})
     return ExitCode.OK

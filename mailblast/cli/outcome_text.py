@@ -7,7 +7,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mailblast.errors import JournalError
+from mailblast.errors import InputError, JournalError
 from mailblast.journal.reading import JournalReader
 from mailblast.model.outcome import State
 from mailblast.report.summary import summarise
@@ -109,10 +109,16 @@ def lines(campaign: str, result: RunResult, snapshot: Snapshot) -> list[str]:
     ]
     if result.skipped:
         held = f", of these {result.held:,} in doubt and held" if result.held else ""
-        text.append(f"  {'skipped':<10} {result.skipped:>9,}  settled by an earlier run{held}")
-    if any(result.counts[state] for state in ADVICE) or result.held:
+        text.append(
+            f"  {'skipped':<10} {result.skipped:>9,}  nothing to do: settled before, or not in the sample{held}"
+        )
+    if not result.rows:
+        text.append("  The list has no rows.")
+    if result.held or any(result.counts[state] for state in ADVICE if state is not State.UNSENT):
         text.append(f"Who and why: mailblast failures {campaign}")
-    if result.stopped is not None:
+    if isinstance(result.stopped, InputError):
+        text.append("To continue: correct the list, then run the same command again.")
+    elif result.stopped is not None:
         text.append("To continue: run the same command again.")
     return text
 
@@ -122,7 +128,7 @@ def as_json(home: Path, campaign: str, result: RunResult, snapshot: Snapshot, co
     with JournalReader(home, campaign) as reader:
         document = summarise(reader).to_json()
     duration = result.finished_s - result.started_s
-    document["grade"] = snapshot.grade.letter
+    document["grade"] = snapshot.grade.letter if snapshot.attempted else None
     document["exit_code"] = int(code)
     document["this_run"] = {
         "rows": result.rows,

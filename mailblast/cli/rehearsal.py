@@ -156,7 +156,7 @@ def _lines(job: BulkJob, rehearsal: Rehearsal) -> list[str]:
         if rehearsal.counts[state]
     ]
     if rehearsal.skipped:
-        lines.append(f"  {'skipped':<10} {rehearsal.skipped:>9,}  settled by an earlier run")
+        lines.append(f"  {'skipped':<10} {rehearsal.skipped:>9,}  nothing to do: settled before, or not in the sample")
     if messages:
         average = rehearsal.size_bytes / messages / 1024
         lines.append(f"  size       {rehearsal.size_bytes / 1024**2:>9,.1f}  MB in all, {average:,.1f} KB a message")

@@ -135,6 +135,8 @@ def read_recipients_of(to: list[str], variables: dict[str, Any], idempotency_key
     recipients: list[Recipient] = []
     for read in read_recipients(rows, RecipientSettings(email_column="email"), columns=None, name="--to"):
         if isinstance(read, BadRow):
-            raise UsageError(f"--to '{to[read.number - 1]}': {read.reason}")
+            raise UsageError(
+                f"--to '{to[read.number - 1]}': {read.reason.rstrip('.')}.", fix="Write it as a@b.c or 'Name <a@b.c>'."
+            )
         recipients.append(read._replace(key=f"{prefix}:{read.key}"))
     return recipients

@@ -54,7 +54,7 @@ def run_send(
     mailbox = campaigns.sender_of(settings, sender, template, transport.provider)
     answers = campaigns.reply_to_of(settings, reply_to, template)
     for notice in campaigns.show_notices(settings, transport):
-        terminal.note(f"mailblast: {notice}")
+        terminal.warn(f"mailblast: {notice}")
     monitor = Monitor(clock)
     with contextlib.closing(open_journal(settings.home, clock)) as journal:
         journal.begin_run(provider=transport.provider.name, template_fingerprint=fingerprint(template))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mailblast.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 CONFIG_FILE = "mailblast.toml"
 ENV_FILE = ".env"
@@ -58,6 +58,8 @@ class Settings:
         self._sources: dict[str, str] = {}
         self._add(self._read_toml(folder / CONFIG_FILE), CONFIG_FILE)
         self._add(self._read_env_file(folder / ENV_FILE), ENV_FILE)
+        # Other programs have settings that begin with SMTP_, too.
+        self._warn_of_unknown(environment, "the environment", ("MAILBLAST_",))
         self._add({name: value for name, value in environment.items() if value}, "the environment")
 
     @classmethod
@@ -104,7 +106,17 @@ class Settings:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path.name} cannot be read: {error}.", fix="Save it as UTF-8 text.") from error
         self._warn_if_open(path, values)
+        self._warn_of_unknown(values, ENV_FILE, ("MAILBLAST_", "SMTP_"))
         return {name: value for name, value in values.items() if value}
+
+    def _warn_of_unknown(self, names: Iterable[str], where: str, prefixes: tuple[str, ...]) -> None:
+        """Point out names that look like ours and are none: a setting that is misspelt is a setting that is lost."""
+        known = [*TOP_LEVEL.values(), *(name for table in TABLES.values() for name in table.values())]
+        for name in names:
+            if name.startswith(prefixes) and name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}."
+                self.warnings.append(f"{name} in {where} is no setting; {hint}")
 
     def _read_toml(self, path: Path) -> dict[str, str]:
         if not path.is_file():

@@ -46,7 +46,7 @@ def status(
         terminal.result(f"{summary.campaign}: {summary.state}, {summary.rows:,} rows: {counts or 'nothing yet'}")
     if campaign and summaries:
         (summary,) = summaries
-        if summary.state == "resumable":
+        if summary.state in {"resumable", "stopped"}:
             terminal.result("To continue, run the same bulk command again.")
         if summary.counts.get(State.IN_DOUBT):
             terminal.result(f"Who is in doubt: mailblast failures {campaign} --state in_doubt")

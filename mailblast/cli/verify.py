@@ -176,7 +176,7 @@ class Verification:
             self._settings, via, connections=None, messages_per_connection=None, rates=None, clock=SystemClock()
         )
         for notice in campaigns.show_notices(self._settings, transport):
-            self._terminal.note(f"mailblast: {notice}")
+            self._terminal.warn(f"mailblast: {notice}")
         text = self._sender or self._settings.text("MAILBLAST_FROM")
         sender = campaigns.mailbox(text, "--from").address if text else None
         yield from loop.run(check_provider(transport.provider, sender))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mailblast.model.recipient import Batch, Claim
 
 
+#: What an outcome says where there is no reply to quote.
+LOST_REPLY = "the connection broke after the message was complete and before the reply"
+
+
 class Log(Protocol):
     """Where marks and outcomes are kept: a journal's segment."""
 
@@ -282,7 +286,7 @@ class Pipeline:
             self._provider if attempt else "",
             reply.code if reply else 0,
             reply.enhanced if reply else "",
-            reply.text if reply else text,
+            reply.text if reply else text or (LOST_REPLY if state is State.IN_DOUBT else ""),
             claim.attempts + charged,
             attempt.duration_s if attempt else 0.0,
             message.message_id if message else "",

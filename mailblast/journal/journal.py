@@ -13,7 +13,7 @@ from mailblast.journal.folder import CampaignFolder
 from mailblast.journal.lock import CampaignLock
 from mailblast.journal.overlay import OverlayTable
 from mailblast.journal.recovery import outcomes_of, recover, remove_segments
-from mailblast.journal.runs import RunStart, finish_run, note_progress, start_run
+from mailblast.journal.runs import RunStart, finish_run, note_progress, read_runs, start_run
 from mailblast.journal.segment import DiscardedSegment, Segment
 from mailblast.journal.table import RecipientTable
 from mailblast.model.outcome import Outcome, State
@@ -234,6 +234,10 @@ class Journal:
             JournalError: It cannot be read.
         """
         return outcomes_of(self._folder.segments_of(pid), claims, self._clock.now())
+
+    def earlier_providers(self) -> frozenset[str]:
+        """Return the names of providers that runs of this campaign have used."""
+        return frozenset(run.provider for run in read_runs(self._table))
 
     def note_progress(self, *, counts: Mapping[State, int], rows: int) -> None:
         """Record this run's counts so far, for those who look on from outside."""

@@ -192,7 +192,7 @@ class Monitor:
         rows_per_s = (attempted + sum(second.unattempted for second in seconds)) / window_s
         times = [sum(bins) for bins in zip(*(second.times for second in seconds), strict=True)]
         counts = {**self._counts, _ACCEPTED: sum(cell.sent for cell in everything.values())}
-        fraction, time_left_s = self._estimate(self._skipped + sum(counts.values()), rows_per_s)
+        fraction, time_left_s = self._estimate(self._skipped + sum(counts.values()) - counts[State.UNSENT], rows_per_s)
         return Snapshot(
             counts=counts,
             rows_read=self._rows_read,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.errors import UsageError
 from mailblast.model.secret import Secret
+from mailblast.providers.dsn import HOST, HOST_V6
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,8 @@ def _from_settings(dsn: Dsn, settings: Mapping[str, str]) -> Dsn:
     host = settings.get("SMTP_HOST", "")
     if not host:
         raise UsageError("'smtp' alone needs SMTP_HOST, which is not set.", fix="Set it, or give smtp://user@host:587.")
+    if not (HOST.fullmatch(host) or HOST_V6.fullmatch(host.removeprefix("[").removesuffix("]"))):
+        raise UsageError("SMTP_HOST is no host name.", fix="Give the name alone; the port goes into SMTP_PORT.")
     text = settings.get("SMTP_PORT", "")
     if text and not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= MAX_PORT):
         raise UsageError(f"SMTP_PORT is '{text}'.", fix="Give a number from 1 to 65535, usually 587.")

@@ -41,6 +41,9 @@ class NoJournal:
     def segment(self) -> DiscardedSegment:
         return self._segment
 
+    def earlier_providers(self) -> frozenset[str]:
+        return frozenset()
+
     def counts(self) -> dict[State, int]:
         return dict.fromkeys(State, 0)
 

@@ -334,8 +334,29 @@ def test_bulk_log_format_json_gives_lines_for_machines(capsys: pytest.CaptureFix
 
 
 def test_bulk_quiet_says_nothing_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bulk(a_list(), "-t", "welcome.html", "--quiet") == 0
+    assert bulk(a_list(), "-t", "welcome.html", "--quiet", "--via", "outbox:out") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_bulk_quiet_still_says_that_nothing_leaves_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bulk(a_list(), "-t", "welcome.html", "--quiet") == 0
+    assert "nothing leaves this machine" in capsys.readouterr().err
+
+
+def test_bulk_by_mail_is_refused_for_a_campaign_that_went_to_an_outbox(capsys: pytest.CaptureFixture[str]) -> None:
+    server = ["--via", "smtp://127.0.0.1:1", "--from", "a@example.com"]
+    assert bulk(a_list(), "-t", "welcome.html", "-q") == 0
+    assert bulk("list.csv", "-t", "welcome.html", "-q", *server) == 2
+    assert "--campaign welcome-list-sent" in capsys.readouterr().err
+    # A campaign of its own gets as far as the server, which nobody runs here.
+    assert bulk("list.csv", "-t", "welcome.html", "-q", *server, "--campaign", "welcome-list-sent") == 4
+
+
+def test_bulk_template_that_does_not_compile_leaves_no_campaign(capsys: pytest.CaptureFixture[str]) -> None:
+    a_template("<title>{{ name | shout }}</title>", "odd.html")
+    assert bulk(a_list(), "-t", "odd.html", "-q") == 3
+    assert "shout" in capsys.readouterr().err
+    assert not Path(".mailblast").exists()
 
 
 def test_bulk_reply_to_and_subject_flags_win(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from words import sent
+from words import json_of, sent
 
 from mailblast.cli.app import run
 from mailblast.cli.init import FILES
@@ -41,3 +41,12 @@ def test_starter_template_is_the_sample_template() -> None:
     for name in ("welcome.html", "welcome.txt"):
         starter = ROOT / "mailblast" / "cli" / "starter" / name
         assert (ROOT / "templates" / name).read_bytes() == starter.read_bytes()
+
+
+def test_init_as_json_names_what_was_written_and_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("list.csv").write_text("mine", encoding="utf-8")
+    assert run(["init", "--json"]) == 0
+    document = json_of(capsys)
+    assert ["list.csv"] == document["kept"]
+    assert len(document["written"]) == len(FILES) - 1
+    assert document["command"].startswith("mailblast bulk")

@@ -65,3 +65,14 @@ def test_failures_mistake_is_code_two(words: list[str], capsys: pytest.CaptureFi
     capsys.readouterr()
     assert run(["failures", "welcome-list", *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("_campaign")
+def test_failures_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["failures", "welcome-list", "--state", "accepted,invalid", "--json"]) == 0
+    document = json_of(capsys)
+    assert document["campaign"] == "welcome-list"
+    assert ["accepted", "accepted", "invalid"] == [row["outcome"] for row in document["rows"]]
+    assert run(["failures", "welcome-list", "--state", "failed", "--json"]) == 0
+    assert json_of(capsys)["rows"] == []

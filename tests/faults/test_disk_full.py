@@ -57,10 +57,14 @@ def limit_files_to(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("size", [1_000, 20_000, 100_000, 300_000])
-def test_no_file_may_grow_the_run_stops_and_continues_later(size: int, everybody: list[str], serve: Serve) -> None:
+def test_no_file_may_grow_the_run_stops_and_continues_later(
+    size: int, processes: str, everybody: list[str], serve: Serve
+) -> None:
     server = serve()
-    run = ended(start(*bulk_words(server, "--batch-size", "50"), before=lambda: limit_files_to(size), measured=False))
+    words = bulk_words(server, "--batch-size", "50", "--processes", processes)
+    run = ended(start(*words, before=lambda: limit_files_to(size), measured=False))
     assert 4 == run.code, run
     assert "journal" in run.err
     assert "Make room" in run.err or "free space" in run.err

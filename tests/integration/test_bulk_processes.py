@@ -10,12 +10,19 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from servers.mailblast_process import children_of
 from servers.scripted_smtp import Script, ScriptedSmtp
 from words import a_list, a_template, json_of
 
 from mailblast.cli.app import run
+from mailblast.cli.child_process import ChildOptions, command
+from mailblast.executors.processes import MAX_DEATHS_IN_ROW
+
+if TYPE_CHECKING:
+    from mailblast.cli.campaigns import Transport
 
 ROWS = 2000
 
@@ -29,16 +36,13 @@ def words(server: ScriptedSmtp, *more: str) -> list[str]:
     return [*words, "--via", server.dsn, "--connections", "4", *more]
 
 
-def children_of(pid: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
+def start(server: ScriptedSmtp, **constants: float) -> subprocess.Popen[bytes]:
+    """Start a run of two processes, some constants of its executor being others."""
+    program = "import sys, mailblast.executors.processes as processes, mailblast.cli.app as app\n"
+    program += "".join(f"processes.{name} = {value}\n" for name, value in constants.items())
+    program += "sys.exit(app.run(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, *words(server, "--processes", "2")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
 def wait_for(condition: object, seconds: float = 20.0) -> None:
@@ -101,18 +105,71 @@ def test_rate_is_shared_by_the_processes(capsys: pytest.CaptureFixture[str]) -> 
     arrivals: list[float] = []
     with ScriptedSmtp().run_in_thread() as server:
         server.on_body = lambda _rcpt: arrivals.append(time.monotonic())
-        assert run(words(server, "--processes", "2", "--rate", "40/s", "--limit", "120", "--batch-size", "10")) == 0
-    assert len(server.messages) == 120
-    worst = max(sum(1 for moment in arrivals if start <= moment < start + 1) for start in arrivals)
+        assert run(words(server, "--processes", "2", "--rate", "1201/s")) == 0
+    assert len(server.messages) == ROWS
+    worst = max(sum(1 for moment in arrivals if start <= moment < start + 1) for start in arrivals[::20])
     # Two processes on a busy machine: what each lets out evenly may arrive a little bunched.
-    assert worst <= 44
+    assert worst <= 1201 * 1.1
+
+
+def test_rate_that_one_process_keeps_is_kept_by_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mailblast.cli.bulk_run.ProcessesExecutor", None)
+    with ScriptedSmtp().run_in_thread() as server:
+        assert run(words(server, "--processes", "2", "--rate", "1000/s", "--limit", "10")) == 0
+    assert len(server.messages) == 10
+
+
+def test_modules_of_the_users_folder_are_not_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("json", "email", "mailblast"):
+        Path(f"{name}.py").write_text("raise SystemExit(9)", encoding="utf-8")
+    with ScriptedSmtp().run_in_thread() as server:
+        assert run(words(server, "--processes", "2", "--limit", "10")) == 0
+    assert len(server.messages) == 10
+
+
+def test_child_that_dies_at_start_again_and_again_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[int] = []
+
+    def dying(index: int, *_: object) -> list[str]:
+        started.append(index)
+        return [sys.executable, "-S", "-c", "raise SystemExit(7)"]
+
+    with ScriptedSmtp().run_in_thread() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr("mailblast.cli.bulk_run.command", dying)
+            assert run(words(server, "--processes", "2")) == 4
+        assert [] == server.messages
+        captured = capsys.readouterr()
+        document = json.loads(captured.out)
+        assert "4 times in a row, at last with code 7" in captured.err
+        assert document["counts"]["unsent"] == document["this_run"]["rows"] == document["rows"] > 0
+        assert max(Counter(started).values()) == MAX_DEATHS_IN_ROW + 1
+        assert run(words(server, "--processes", "2")) == 0
+        assert {f"user{number}@example.com": 1 for number in range(ROWS)} == Counter(server.accepted_rcpts())
+
+
+def test_child_that_cannot_use_its_settings_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mistaken(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
+        return command(index, fd, transport, options._replace(rates=("often",)))
+
+    monkeypatch.setattr("mailblast.cli.bulk_run.command", mistaken)
+    with ScriptedSmtp().run_in_thread() as server:
+        assert run(words(server, "--processes", "2")) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("'often' is not a rate") == 1
+    counts = json.loads(captured.out)["counts"]
+    assert counts["unsent"] == sum(counts.values())
 
 
 def test_killed_child_is_replaced_and_its_batches_settled(capsys: pytest.CaptureFixture[str]) -> None:
     with ScriptedSmtp(Script(delays_s={"dot": 0.002})).run_in_thread() as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mailblast", *words(server, "--processes", "2")], stdout=subprocess.PIPE
-        )
+        process = start(server)
         for goal in (200, 600, 1000):
             wait_for(lambda goal=goal: len(server.messages) > goal)
             os.kill(children_of(process.pid)[0], signal.SIGKILL)
@@ -145,6 +202,83 @@ def test_killed_parent_leaves_its_children_to_finish_and_the_next_run_to_continu
         assert {f"user{number}@example.com": 1 for number in range(ROWS)} == Counter(server.accepted_rcpts())
 
 
+def test_child_that_cannot_write_its_segment_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cramped(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
+        return ["/bin/sh", "-c", 'ulimit -f 40; exec "$@"', "sh", *command(index, fd, transport, options)]
+
+    with ScriptedSmtp().run_in_thread() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr("mailblast.cli.bulk_run.command", cramped)
+            assert run(words(server, "--processes", "2")) == 4
+        captured = capsys.readouterr()
+        assert "The journal segment" in captured.err
+        assert 0 < len(server.messages) < ROWS
+        assert run(words(server, "--processes", "2")) in {0, 1}
+        counts = json_of(capsys)["counts"]
+        assert ROWS == counts["accepted"] + counts["in_doubt"]
+        assert {1} == set(Counter(server.accepted_rcpts()).values())
+
+
+def test_all_children_killed_at_once_are_replaced() -> None:
+    with ScriptedSmtp(Script(delays_s={"dot": 0.002})).run_in_thread() as server:
+        process = start(server)
+        for goal in (200, 700):
+            wait_for(lambda goal=goal: len(server.messages) > goal)
+            for child in children_of(process.pid):
+                os.kill(child, signal.SIGKILL)
+        out, _ = process.communicate(timeout=60)
+        counts = json.loads(out)["counts"]
+        assert counts["in_doubt"] <= 2 * 4
+        assert ROWS == counts["accepted"] + counts["in_doubt"]
+        assert {1} == set(Counter(server.accepted_rcpts()).values())
+
+
+def test_orphans_whose_server_is_gone_end_at_once() -> None:
+    with ScriptedSmtp(Script(delays_s={"dot": 0.002})).run_in_thread() as server:
+        process = start(server)
+        wait_for(lambda: len(server.messages) > 100)
+        children = children_of(process.pid)
+    # They wait to connect again now.
+    time.sleep(1.2)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 2)
+
+
+@pytest.mark.parametrize("whom", ["all", "child"])
+def test_sigterm_to_processes_ends_the_run_in_good_order(whom: str) -> None:
+    with ScriptedSmtp(Script(delays_s={"dot": 0.005})).run_in_thread() as server:
+        process = start(server)
+        wait_for(lambda: len(server.messages) > 100)
+        children = children_of(process.pid)
+        for pid in [*children, process.pid] if whom == "all" else children[:1]:
+            os.kill(pid, signal.SIGTERM)
+        out, _ = process.communicate(timeout=40)
+        assert process.returncode == 143
+        counts = json.loads(out)["counts"]
+        assert (0, len(server.messages)) == (counts["in_doubt"], counts["accepted"])
+
+
+def test_second_ctrl_c_ends_children_that_do_not_hear() -> None:
+    with ScriptedSmtp(Script(delays_s={"dot": 0.005})).run_in_thread() as server:
+        process = start(server, ABORT_S=0.3)
+        wait_for(lambda: len(server.messages) > 100)
+        for child in children_of(process.pid):
+            os.kill(child, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=10)
+        assert process.returncode == 130
+        document = json.loads(out)
+        assert document["this_run"]["rows"] == sum(document["this_run"]["counts"].values())
+        assert document["counts"]["in_doubt"] <= 4
+        assert document["counts"]["accepted"] + document["counts"]["in_doubt"] >= len(server.messages)
+
+
 @pytest.mark.parametrize("text", ["0", "65", "two", "-1"])
 def test_number_of_processes_that_is_none_is_code_two(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bulk", "list.csv", "-t", "welcome.html", f"--processes={text}"]) == 2
@@ -153,9 +287,7 @@ def test_number_of_processes_that_is_none_is_code_two(text: str, capsys: pytest.
 
 def test_ctrl_c_with_processes_ends_resumably() -> None:
     with ScriptedSmtp(Script(delays_s={"dot": 0.005})).run_in_thread() as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mailblast", *words(server, "--processes", "2")], stdout=subprocess.PIPE
-        )
+        process = start(server)
         wait_for(lambda: len(server.messages) > 100)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=40)

@@ -108,6 +108,19 @@ def wait_until(
         time.sleep(0.01)
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the living children of a process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
 def bulk_words(server: FaultServer | str, *words: str, list_: str = "list.csv") -> list[str]:
     """Return the words of a ``bulk`` command to a server, or to the DSN of one."""
     dsn = server if isinstance(server, str) else server.dsn

@@ -19,7 +19,8 @@ def test_error_survives_pickling() -> None:
 
 
 def test_interruption_knows_its_signal() -> None:
-    assert RunInterruptedError("x", signal_number=15).signal_number == 15
+    error = RunInterruptedError("x", signal_number=15)
+    assert 15 == error.signal_number == pickle.loads(pickle.dumps(error)).signal_number
 
 
 def test_row_fault_names_its_column() -> None:

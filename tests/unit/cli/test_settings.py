@@ -92,3 +92,22 @@ def test_number_falls_back_from_flag_to_setting_to_none() -> None:
 def test_number_of_another_form_is_refused_with_its_source(text: str) -> None:
     with pytest.raises(UsageError, match="MAILBLAST_BATCHES in the environment"):
         settings_of({"MAILBLAST_BATCHES": text}).number("MAILBLAST_BATCHES", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        ("MAILBLAST_VAI=outbox:x", "did you mean MAILBLAST_VIA?"),
+        ("SMTP_PASS=x", "did you mean SMTP_PASSWORD?"),
+        ("SMTP_ZZZZZZZZZZ=x", "known are"),
+    ],
+)
+def test_misspelt_name_in_the_env_file_is_warned_of(content: str, warning: str) -> None:
+    Path(".env").write_text(content, encoding="utf-8")
+    assert warning in "".join(settings_of().warnings)
+
+
+def test_misspelt_name_of_ours_in_the_environment_is_warned_of() -> None:
+    assert settings_of({"MAILBLAST_RATES": "1/s", "SMTP_ANYTHING": "of another program"}).warnings == [
+        "MAILBLAST_RATES in the environment is no setting; did you mean MAILBLAST_RATE?"
+    ]
