@@ -87,6 +87,11 @@ class Claimer:
         """Return the recipient of a claim that is not folded yet."""
         return self._open.get(claim_id)
 
+    @property
+    def has_open(self) -> bool:
+        """Whether a claim is not folded yet."""
+        return bool(self._open)
+
     def close(self, claim_ids: Iterable[int]) -> None:
         """Forget claims that are folded."""
         for claim_id in claim_ids:

@@ -12,7 +12,7 @@ from mailblast.journal.database import connect, connect_overlay, create, damaged
 from mailblast.journal.folder import CampaignFolder
 from mailblast.journal.lock import CampaignLock
 from mailblast.journal.overlay import OverlayTable
-from mailblast.journal.recovery import outcomes_of, recover, remove_segments
+from mailblast.journal.recovery import close_settled, outcomes_of, recover, remove_segments
 from mailblast.journal.runs import RunStart, finish_run, note_progress, read_runs, start_run
 from mailblast.journal.segment import DiscardedSegment, Segment
 from mailblast.journal.table import RecipientTable
@@ -278,7 +278,10 @@ class Journal:
         try:
             self._segment.close()
             if self._lock is not None:
-                recover(self._folder, self._table)
+                if self._claimer.has_open:
+                    recover(self._folder, self._table)
+                else:
+                    close_settled(self._table)
                 remove_segments(self._folder)
         finally:
             self._table.close()

@@ -11,6 +11,7 @@ from mailblast.journal.replay import check_end, has_begun, replay
 from mailblast.model.outcome import Outcome, State, unsent
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -52,10 +53,24 @@ def recover(folder: CampaignFolder, table: RecipientTable) -> int:
             [(mark.digest, mark.time_s, mark.id) for mark in marks.values()],
             unmarked,
         )
-        database.execute("UPDATE meta SET value = 0 WHERE name = 'open'")
-        # The next process may have the same number, and so a file of the same name.
-        database.execute("DELETE FROM meta WHERE name = 'segment'")
+        _mark_closed(database)
     return in_doubt
+
+
+def close_settled(table: RecipientTable) -> None:
+    """Do what ``recover()`` does where every claim is folded and no segment can tell anything new.
+
+    Raises:
+        JournalError: The table cannot be written.
+    """
+    with table.transaction() as database:
+        _mark_closed(database)
+
+
+def _mark_closed(database: sqlite3.Connection) -> None:
+    database.execute("UPDATE meta SET value = 0 WHERE name = 'open'")
+    # The next process may have the same number, and so a file of the same name.
+    database.execute("DELETE FROM meta WHERE name = 'segment'")
 
 
 def _check_end(folder: CampaignFolder, table: RecipientTable) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +38,10 @@ def test_journal_costs_at_most_15_percent() -> None:
         for _ in range(ROUNDS):
             spent["with"].append(cpu_seconds([sys.executable, "-m", "mailblast"], port))
             spent["without"].append(cpu_seconds([sys.executable, WITHOUT], port))
-    medians = {name: statistics.median(values) for name, values in spent.items()}
-    cost = 1 - medians["without"] / medians["with"]
-    for name, seconds in medians.items():
+    # The least of several: what else runs on the machine only ever adds to it.
+    least = {name: min(values) for name, values in spent.items()}
+    cost = 1 - least["without"] / least["with"]
+    for name, seconds in least.items():
         print(f"\n  {name:<8} {seconds / ROWS * 1e6:6.1f} µs of processor time a message", end="")
     print(f"\n  cost     {cost:.1%} of the throughput")
     assert cost <= MAX_COST
