@@ -59,6 +59,11 @@ class Rehearsal:
         """Rows that a run would skip."""
         return self._intake.skipped
 
+    @property
+    def held(self) -> int:
+        """Of these, how many are in doubt."""
+        return self._intake.held
+
     def run(self) -> None:
         """Read the list to its end, its limit, or the row that breaks it."""
         try:
@@ -116,7 +121,7 @@ def rehearse(job: BulkJob) -> int:
 def _exit_code(rehearsal: Rehearsal) -> ExitCode:
     if rehearsal.broken is not None:
         return ExitCode.INPUT
-    trouble = rehearsal.counts[State.INVALID] or rehearsal.counts[State.IN_DOUBT]
+    trouble = rehearsal.counts[State.INVALID] or rehearsal.counts[State.IN_DOUBT] or rehearsal.held
     return ExitCode.INCOMPLETE if trouble else ExitCode.OK
 
 
@@ -133,6 +138,7 @@ def _as_json(job: BulkJob, rehearsal: Rehearsal) -> dict[str, Any]:
         "dry_run": True,
         "rows": rehearsal.rows,
         "skipped": rehearsal.skipped,
+        "held": rehearsal.held,
         "counts": counts_json(rehearsal.counts),
         "messages": messages,
         "size_bytes": rehearsal.size_bytes,
@@ -156,7 +162,9 @@ def _lines(job: BulkJob, rehearsal: Rehearsal) -> list[str]:
         if rehearsal.counts[state]
     ]
     if rehearsal.skipped:
-        lines.append(f"  {'skipped':<10} {rehearsal.skipped:>9,}  nothing to do: settled before, or not in the sample")
+        held = f", of these {rehearsal.held:,} in doubt and held" if rehearsal.held else ""
+        why = f"nothing to do: settled before, or not in the sample{held}"
+        lines.append(f"  {'skipped':<10} {rehearsal.skipped:>9,}  {why}")
     if messages:
         average = rehearsal.size_bytes / messages / 1024
         lines.append(f"  size       {rehearsal.size_bytes / 1024**2:>9,.1f}  MB in all, {average:,.1f} KB a message")

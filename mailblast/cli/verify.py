@@ -182,6 +182,12 @@ class Verification:
         yield from loop.run(check_provider(transport.provider, sender))
 
 
+def _told(check: Check) -> str:
+    if check.row is not None:
+        return f"row {check.row}, {check.subject}: {check.message}"
+    return check.message if check.message.startswith(check.subject) else f"{check.subject}: {check.message}"
+
+
 class Report:
     """Findings, counted and grouped."""
 
@@ -224,8 +230,7 @@ class Report:
             if check.level.value != "ok" and check.fix:
                 fixes.setdefault(check.id, check.fix)
             if shown[check.id] <= SHOWN_OF_A_KIND:
-                where = f"row {check.row}, {check.subject}" if check.row is not None else check.subject
-                yield f"{check.level.value:<8} {check.id:<20} {where}: {check.message}"
+                yield f"{check.level.value:<8} {check.id:<20} {_told(check)}"
         for kind, count in shown.items():
             if count > SHOWN_OF_A_KIND:
                 yield f"         {kind:<20} … and {count - SHOWN_OF_A_KIND:,} more; --json has them all"

@@ -140,7 +140,8 @@ def read_source(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(LARGEST_PART + 1)
     except OSError as error:
-        raise TemplateError(f"The template {path} cannot be read: {error.strerror}.") from error
+        fix = "Check the name and the current folder."
+        raise TemplateError(f"The template {path} cannot be read: {error.strerror}.", fix=fix) from error
     if len(data) > LARGEST_PART:
         raise TemplateError(f"The template {path} is over 2 MB.")
     try:

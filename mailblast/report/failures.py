@@ -20,7 +20,7 @@ DEFAULT_STATES = (State.FAILED, State.DEFERRED, State.IN_DOUBT, State.INVALID)
 ADDED = ("outcome", "code", "enhanced", "reason", "provider", "attempts", "time")
 
 #: Names that a list's address column may have, compared without case.
-_ADDRESS_COLUMNS = frozenset({"email", "e-mail", "address", "to"})
+_ADDRESS_COLUMNS = frozenset({"email", "e-mail", "address", "to", "mail", "email address"})
 
 # https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -131,6 +131,8 @@ def test_reply_lost_after_the_dot_is_in_doubt_until_it_is_resent(capsys: pytest.
         assert (1, 1) == (counts["accepted"], counts["in_doubt"])
         assert run(["bulk", "list.csv", *words, *via]) == 1
         assert json_of(capsys)["this_run"]["held"] == 1
+        assert run(["bulk", "list.csv", *words, *via, "--dry-run"]) == 1
+        assert json_of(capsys)["held"] == 1
         assert len(server.messages) == 2
         assert run(["bulk", "list.csv", *words, *via, "--resend-in-doubt"]) == 0
         assert json_of(capsys)["counts"]["accepted"] == 2
