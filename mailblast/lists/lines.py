@@ -154,8 +154,13 @@ class LineReader:
 
     def _before(self, error: UnicodeDecodeError) -> str:
         # Where characters depend on what came earlier, the beginning of this piece is not known to mean the same alone.
-        stands_alone = self._keeps_controls or self._encoding.startswith(("utf-16", "utf-32"))
-        return error.object[: error.start].decode(self._encoding) if stands_alone else ""
+        if not (self._keeps_controls or self._encoding.startswith(("utf-16", "utf-32"))):
+            return ""
+        try:
+            return error.object[: error.start].decode(self._encoding)
+        except UnicodeError:
+            # A codec that does not name the true place.
+            return ""
 
     def _wrong_encoding(self, error: UnicodeDecodeError, offset: int) -> LineFaultError:
         sample = error.object[error.start :]
