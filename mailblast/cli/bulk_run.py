@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -183,21 +184,30 @@ class BulkJob:
             # Nothing was handed out: no connection, no login, or a template that does not compile.
             journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
             raise
-        code = _exit_code(result)
-        try:
-            journal.end_run(
-                counts=result.counts,
-                rows=result.rows,
-                exit_code=code,
-                whole_list=result.whole_list,
-                grade=snapshot.grade.letter,
-            )
-            journal.close()
-        except JournalError as error:
-            # The outcomes themselves are in the segments; the next run settles them.
-            self.terminal.warn(f"mailblast: {error}")
-            code = max(code, ExitCode.STOPPED)
+        code = self._record_end(journal, result, snapshot)
         outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)
+        return code
+
+    def _record_end(self, journal: Journal, result: RunResult, snapshot: Snapshot) -> int:
+        """Record how the run ended and let the campaign go; return the exit code.
+
+        Where that cannot be written, the outcomes are in the segments all the same, and the next run settles them.
+        """
+        code = _exit_code(result)
+        ending = functools.partial(
+            journal.end_run,
+            counts=result.counts,
+            rows=result.rows,
+            exit_code=code,
+            whole_list=result.whole_list,
+            grade=snapshot.grade.letter,
+        )
+        for step in (ending, journal.close):
+            try:
+                step()
+            except JournalError as error:
+                self.terminal.warn(f"mailblast: {error}")
+                code = max(code, ExitCode.STOPPED)
         return code
 
     def _refuse_after_outbox(self, journal: Journal, *, accepted: int) -> None:

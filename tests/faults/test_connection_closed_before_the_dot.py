@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from servers.fault_server import Fault
-from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk, failures, status
+from servers.mailblast_process import (
+    a_list,
+    a_template,
+    assert_everybody_once,
+    assert_nobody_twice,
+    bulk,
+    failures,
+    status,
+)
 
 if TYPE_CHECKING:
     from servers.fault_server import Serve
@@ -44,13 +52,17 @@ def test_close_at_the_first_connection_stops_with_all_unsent_and_goes_on_later(
 
 
 def test_close_within_a_large_body_some_times_everybody_has_it_once(serve: Serve, *, pipelining: bool) -> None:
-    # Far more than the buffers between the two hold, so that the final dot cannot have left.
+    # More than the buffers between the two usually hold, so that the final dot has not left; where the system gives
+    # a connection larger ones, it may have, and then the message is in doubt.
     a_template(f"<p>{'0123456789' * 8}</p>\n" * 20_000)
     addresses = a_list(3)
     server = serve(Fault("body", times=2), pipelining=pipelining, body_bytes=100_000, buffer=65_536)
     run = bulk(server, "--connections", "2")
-    assert (0, {"accepted": 3}) == (run.code, run.counts)
-    assert_everybody_once(server, addresses)
+    held = failures("in_doubt").keys()
+    assert (1 if held else 0) == run.code
+    assert 3 - len(held) == run.counts["accepted"]
+    assert set(addresses) == held | {message.recipient for message in server.taken}
+    assert_nobody_twice(server)
 
 
 def test_close_within_a_small_body_is_in_doubt_as_its_dot_has_left(
