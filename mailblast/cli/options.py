@@ -7,11 +7,6 @@ from typing import Annotated
 
 import typer
 
-LISTS = "The list"
-CONTENT = "The message"
-DELIVERY = "Delivery"
-OUTPUT = "Output"
-
 
 class ListFormat(StrEnum):
     """How a list is written."""
