@@ -36,6 +36,7 @@ class MemoryProvider:
 
     name = "memory"
     leaves_machine = False
+    wants_composition = False
 
     def __init__(
         self,

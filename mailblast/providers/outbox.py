@@ -38,6 +38,7 @@ class OutboxProvider:
     """
 
     leaves_machine = False
+    wants_composition = False
 
     def __init__(self, folder: str | Path, *, clock: Clock) -> None:
         self.folder = Path(folder)

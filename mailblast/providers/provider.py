@@ -67,6 +67,8 @@ class Provider(Protocol):
     limits: ProviderLimits
     #: False where nothing leaves this machine (outbox, memory).
     leaves_machine: bool
+    #: Whether it takes ``Message.composition`` and puts messages together itself.
+    wants_composition: bool
 
     async def open(self) -> None:
         """Make ready: connect and log in once, or create the folder.

@@ -26,6 +26,7 @@ class SmtpProvider:
     """
 
     leaves_machine = True
+    wants_composition = False
 
     def __init__(self, settings: SmtpSettings, *, clock: Clock) -> None:
         self.settings = settings
