@@ -10,7 +10,8 @@ MailblastError
 │   └── AccountError                login refused, quota used up, account suspended
 ├── JournalError               the record cannot be read or written
 │   ├── CampaignLockedError    another run holds the campaign
-│   └── JournalDamagedError
+│   ├── JournalDamagedError
+│   └── SuppressionError        the do-not-mail list cannot be read or written
 └── RunInterruptedError        a signal asked for the end
 
 RowFaultError                  one row cannot be used; never leaves its batch, becomes an ``invalid`` outcome
@@ -84,6 +85,10 @@ class CampaignLockedError(JournalError):
 
 class JournalDamagedError(JournalError):
     """The journal cannot be recovered to a whole record."""
+
+
+class SuppressionError(JournalError):
+    """The do-not-mail list cannot be read or written; nobody may be mailed without it."""
 
 
 class RunInterruptedError(MailblastError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mailblast import __version__
-from mailblast.cli import analyze_cost, bulk, failures, init, recommend, send, status, verify
+from mailblast.cli import analyze_cost, bulk, failures, init, recommend, send, status, suppress, verify
 from mailblast.cli.exit_codes import ExitCode, exit_code_of
 from mailblast.errors import MailblastError
 
@@ -28,14 +28,20 @@ app = typer.Typer(
 )
 
 
-def _add(name: str, command: Callable[..., int]) -> None:
+suppress_app = typer.Typer(
+    help="The do-not-mail list: who is on it is mailed by no campaign.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(suppress_app, name="suppress")
+
+
+def _add(name: str, command: Callable[..., int], group: typer.Typer = app) -> None:
     """Register a command that returns its exit code."""
 
     @functools.wraps(command)
     def exiting(*words: Any, **options: Any) -> None:
         raise typer.Exit(command(*words, **options))
 
-    app.command(name=name)(exiting)
+    group.command(name=name)(exiting)
 
 
 _add("bulk", bulk.bulk)
@@ -46,6 +52,11 @@ _add("failures", failures.failures)
 _add("analyze-cost", analyze_cost.analyze_cost)
 _add("recommend", recommend.recommend)
 _add("init", init.init)
+_add("add", suppress.add, suppress_app)
+_add("remove", suppress.remove, suppress_app)
+_add("check", suppress.check, suppress_app)
+_add("import", suppress.import_, suppress_app)
+_add("export", suppress.export, suppress_app)
 
 
 def _show_version(value: bool) -> None:
