@@ -195,6 +195,18 @@ class Journal:
         self._claimer.close(ids)
         self._segment.settled(ids)
 
+    def amend(self, outcomes: Sequence[Outcome]) -> None:
+        """Correct recipients in the light of what came back after a run: a bounce, or proof of an arrival.
+
+        Args:
+            outcomes: With the new state, time, code, enhanced status code and text; of those that are accepted or in
+                doubt on record. Others stay as they are.
+
+        Raises:
+            JournalError: They cannot be written; none has been.
+        """
+        self._table.amend(outcomes)
+
     def release(self, claims: Sequence[Claim]) -> None:
         """Forget claims that end here without an outcome, as in a rehearsal; they stay duplicates of what follows."""
         self._claimer.close([claim.id for claim in claims])

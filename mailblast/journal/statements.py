@@ -33,6 +33,12 @@ UPDATE recipient SET
 WHERE id = ? AND state <> {ACCEPTED}
 """
 
+# What came back later, about what was accepted or in doubt.
+AMEND = f"""
+UPDATE recipient SET state = ?, time = ?, code = ?, enhanced = ?, text = ?
+WHERE id = ? AND state IN ({ACCEPTED}, {IN_DOUBT})
+"""
+
 # A mark without outcome, found by recovery.
 DOUBT = f"""
 UPDATE recipient SET state = {IN_DOUBT}, attempts = attempts + 1, digest = ?, time = ?

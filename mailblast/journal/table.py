@@ -157,6 +157,13 @@ class RecipientTable:
             if retries:
                 database.executemany("INSERT OR REPLACE INTO retry VALUES (?, ?, ?)", retries)
 
+    def amend(self, outcomes: Sequence[Outcome]) -> None:
+        """Correct what is on record about recipients that were accepted or are in doubt."""
+        rows = [(CODES[each.state], each.time_s, each.code, each.enhanced, each.text, each.id) for each in outcomes]
+        with self.transaction():
+            self.adopt([each.id for each in outcomes])
+            self._execute_each(statements.AMEND, rows)
+
     def settle(self, outcomes: Collection[Outcome], marks: Iterable[tuple[int, float, int]], unmarked: int) -> int:
         """Take over what segments tell about the claims of a run that has ended. Inside the caller's transaction.
 
