@@ -7,6 +7,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from mailblast.cli.watch import Watch, WatchSettings
 from mailblast.errors import InputError, JournalError
 from mailblast.journal.reading import JournalReader
 from mailblast.model.outcome import State
@@ -43,25 +44,32 @@ async def shown(
     provider: str,
     json_log: bool,
     clock: Clock,
-) -> AsyncIterator[None]:
-    """Show the run's progress on stderr while the block runs: a dashboard, or lines.
+    watching: WatchSettings,
+) -> AsyncIterator[Watch]:
+    """Show the run's progress on stderr while the block runs, as a dashboard or lines, and have it watched.
 
     ``on_refresh`` is called about once a second as well.
+
+    Raises:
+        UsageError: Somebody who should be told cannot be.
     """
     display = _display(terminal, monitor, title=title, provider=provider, json_log=json_log, clock=clock)
+    watch = Watch(watching, monitor, display, title)
     display.start()
-    refreshing = asyncio.create_task(_refresh(display, on_refresh))
+    refreshing = asyncio.create_task(_refresh(display, watch, on_refresh))
     try:
-        yield
+        yield watch
     finally:
         refreshing.cancel()
         display.stop()
+        watch.close()
 
 
-async def _refresh(display: Display, on_refresh: Callable[[], None]) -> None:
+async def _refresh(display: Display, watch: Watch, on_refresh: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
         display.refresh()
+        watch.refresh()
         # A full disk is told by the run itself, when it cannot record an outcome.
         with contextlib.suppress(JournalError):
             on_refresh()

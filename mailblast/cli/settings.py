@@ -35,6 +35,11 @@ TOP_LEVEL = {
         "batches",
         "retry-for",
         "processes",
+        "tmp",
+        "alert-command",
+        "alert-webhook",
+        "metrics-file",
+        "metrics-port",
     )
 }
 TABLES = {"smtp": {"host": "SMTP_HOST", "port": "SMTP_PORT", "user": "SMTP_USER", "password": "SMTP_PASSWORD"}}

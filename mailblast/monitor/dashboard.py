@@ -94,6 +94,10 @@ class Dashboard:
         self._notices.append(line)
         self._console.print(line)
 
+    def alert(self, kind: str, text: str, level: Level = "warning") -> None:
+        """Write an alert above the frame."""
+        self.notice(f"alert: {kind}: {text}", level)
+
     def _begin(self) -> None:
         self._size = self._console.size
         self._live = Live(

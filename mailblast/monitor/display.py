@@ -32,6 +32,10 @@ class Display(Protocol):
         """Tell something that the figures do not; foreign text is welcome as it is. May be called at any time."""
         ...
 
+    def alert(self, kind: str, text: str, level: Level = "warning") -> None:
+        """Tell that somebody should look, or that this is over."""
+        ...
+
 
 class SideStream(io.TextIOBase):
     """A text stream that falls silent when what it writes to is gone or closed.
@@ -102,3 +106,7 @@ class Quiet:
         if level != "info":
             self._stream.write(f"{level}: {printable(text, 1_000)}\n")
             self._stream.flush()
+
+    def alert(self, kind: str, text: str, level: Level = "warning") -> None:
+        """Write an alert."""
+        self.notice(f"alert: {kind}: {text}", level)

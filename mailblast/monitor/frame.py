@@ -22,21 +22,26 @@ from mailblast.monitor.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import OverflowMethod, RenderableType
 
     from mailblast.monitor.grade import Grade
-    from mailblast.monitor.snapshot import Snapshot
+    from mailblast.monitor.snapshot import Figures, Snapshot
 
 _WIDEST = 140
 #: From here the ten outcomes fit into one row.
 _WIDE = 110
+#: Share of a quota from which on it is shown in yellow.
+_NEAR = 0.9
 #: On fewer columns the title needs them all.
 _NARROW = 40
 #: From so many lines on, an empty one stands between the sections.
 _SPACIOUS = 20
 _MOST_PROVIDERS = 4
+_MOST_DOMAINS = 8
+#: Lines that the errors are left before domains take any.
+_LEFT_TO_ERRORS = 6
 _MOST_ERRORS = 8
 
 _GRADE_STYLES = {"A": "bold green", "B": "green", "C": "yellow", "D": "red", "F": "bold red"}
@@ -99,6 +104,10 @@ class _Pen:
         if providers is not None:
             yield providers
             room -= providers.lines
+        domains = self._domains(room - _LEFT_TO_ERRORS)
+        if domains is not None:
+            yield domains
+            room -= domains.lines
         errors = self._errors(room - 1 - self._spacious)
         if errors is not None:
             yield errors
@@ -142,6 +151,10 @@ class _Pen:
             ("Errors", self._text(errors, "red" if snapshot.error_rate else "")),
             *zip(("Grade", "", ""), graded, strict=False),
         ]
+        quota = snapshot.quota
+        if quota is not None:
+            words = f"{quota.used:,} of {quota.limit:,} a day"
+            rows.append(("Quota", self._text(words, "yellow" if quota.used >= quota.limit * _NEAR else "")))
         if snapshot.waiting:
             rows.append(("Waiting", self._text(snapshot.waiting, "yellow")))
         table = Table.grid(padding=(0, 2, 0, 0), expand=True, pad_edge=False)
@@ -184,10 +197,18 @@ class _Pen:
 
     def _providers(self) -> _Section | None:
         shown = sorted(self._snapshot.providers, key=lambda each: each.total_sent + each.total_failed, reverse=True)
-        shown = shown[:_MOST_PROVIDERS]
+        return self._named("Provider", shown[:_MOST_PROVIDERS])
+
+    def _domains(self, room: int) -> _Section | None:
+        """Return the largest domains, where there is more than one and a tall screen for them."""
+        domains = self._snapshot.domains
+        most = min(room - 1 - self._spacious, _MOST_DOMAINS)
+        return self._named("Domain", domains[:most]) if len(domains) > 1 and most > 1 else None
+
+    def _named(self, title: str, shown: Sequence[Figures]) -> _Section | None:
         if not shown:
             return None
-        table = self._table(("Provider", "sent", "failed", "rate", "average"), left=(0,))
+        table = self._table((title, "sent", "failed", "rate", "average"), left=(0,))
         for each in shown:
             table.add_row(
                 self._text(each.name or "(none)"),

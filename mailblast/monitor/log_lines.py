@@ -29,8 +29,8 @@ _FIRST_S = 10.0
 class LogLines:
     """Writes one line at the start, after 10 s, then once an interval, and at the end.
 
-    Each line has ``time`` (RFC 3339, UTC), ``level`` and ``event``: ``start``, ``progress``, ``alert`` (the grade is D
-    or F; a warning), ``end``, ``notice``, or what ``event()`` is given. As JSON:
+    Each line has ``time`` (RFC 3339, UTC), ``level`` and ``event``: ``start``, ``progress``, ``alert``, ``end``,
+    ``notice``, or what ``event()`` is given. As JSON:
 
         {"time": "2026-03-01T09:00:10Z", "level": "info", "event": "progress", "sent": 140, "failed": 2, ...}
 
@@ -73,13 +73,7 @@ class LogLines:
         if not self._running or elapsed_s < self._next_s:
             return
         self._next_s = (elapsed_s // self._every_s + 1) * self._every_s
-        snapshot = self._monitor.snapshot()
-        self._figures("progress", snapshot)
-        if snapshot.grade.alarming:
-            grade = snapshot.grade
-            self.event(
-                "alert", level="warning", grade=grade.letter, score=grade.score, reasons="; ".join(grade.reasons)
-            )
+        self._figures("progress", self._monitor.snapshot())
 
     def stop(self) -> None:
         """Write the last figures, with the errors by kind."""
@@ -97,6 +91,10 @@ class LogLines:
             self.event("notice", level=level, text=text)
         else:
             self._line(level, printable(text, 1_000))
+
+    def alert(self, kind: str, text: str, level: Level = "warning") -> None:
+        """Write that somebody should look."""
+        self.event("alert", level=level, kind=kind, text=text)
 
     def event(self, name: str, *, level: Level = "info", **fields: object) -> None:
         """Write one event with its fields; values that JSON lacks are written as text.

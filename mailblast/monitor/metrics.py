@@ -8,8 +8,9 @@ of ten seconds is graded by ten seconds, and a steady run measures its true rate
 **Delivery errors.** Attempted are messages accepted, failed, deferred or in doubt; all but the first are errors.
 Invalid, suppressed and duplicate rows were never attempted: they count as rows done, not as throughput or errors.
 
-Recording costs the same however long the run is: each second has one slot of a ring, with a cell per provider and a
-histogram of times. No outcome is kept.
+Recording costs the same however long the run is: each second has one slot of a ring, with a cell per provider, one per
+recipient domain, and a histogram of times. No outcome is kept. Domains beyond the first ``MOST_DOMAINS`` of a run share
+one cell: any list meets its large domains early.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mailblast.model.outcome import State
 from mailblast.monitor.error_counts import ErrorCounts
 from mailblast.monitor.grade import UNGRADED, Grade, check_rate_limit, grade
 from mailblast.monitor.histogram import BINS, EDGES_S, percentile_ms
-from mailblast.monitor.snapshot import ProviderFigures, Snapshot, estimate
+from mailblast.monitor.snapshot import Figures, Quota, Snapshot, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,9 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["Monitor", "Snapshot"]
 
 WINDOW_S = 60
+#: Domains that are told apart.
+MOST_DOMAINS = 500
+#: Name of all the others together.
+OTHER_DOMAINS = "(others)"
 
 #: One more than the window, so that the history can show 60 whole seconds beside the running one.
 _SLOTS = WINDOW_S + 1
+
+#: Domains in a snapshot, the largest first.
+_DOMAINS_SHOWN = 20
 
 #: No clock tells shorter runs apart from none.
 _SHORTEST_S = 0.001
@@ -47,7 +55,7 @@ _MENDABLE = _ERRORS | {State.INVALID}
 
 
 class _Cell:
-    """One provider in one second, or in the whole run."""
+    """One provider or domain in one second, or in the whole run."""
 
     __slots__ = ("failed", "sent", "spent_s")
 
@@ -65,10 +73,11 @@ class _Cell:
 class _Second:
     """One slot of the ring."""
 
-    __slots__ = ("cells", "times", "unattempted")
+    __slots__ = ("cells", "domains", "times", "unattempted")
 
     def __init__(self) -> None:
         self.cells: dict[str, _Cell] = {}
+        self.domains: dict[str, _Cell] = {}
         self.times = [0] * BINS
         #: Outcomes without an attempt.
         self.unattempted = 0
@@ -111,6 +120,9 @@ class Monitor:
         self._second = self._ring[0]
         #: Per provider, of the seconds that have left the ring.
         self._past: dict[str, _Cell] = {}
+        self._past_domains: dict[str, _Cell] = {}
+        self._domains: set[str] = set()
+        self._quota: Quota | None = None
         #: Every state but accepted, which the cells count.
         self._counts = dict.fromkeys(State, 0)
         self._errors = ErrorCounts()
@@ -134,12 +146,19 @@ class Monitor:
         cell = second.cells.get(provider)
         if cell is None:
             cell = second.cells[provider] = _Cell()
+        domain = outcome.address.rpartition("@")[2]
+        of_domain = second.domains.get(domain)
+        if of_domain is None:
+            of_domain = self._domain_cell(domain)
+        duration_s = outcome.duration_s
         if accepted:
             cell.sent += 1
+            of_domain.sent += 1
         else:
             cell.failed += 1
-        duration_s = outcome.duration_s
+            of_domain.failed += 1
         cell.spent_s += duration_s
+        of_domain.spent_s += duration_s
         second.times[bisect_right(EDGES_S, duration_s)] += 1
 
     def skip(self, count: int) -> None:
@@ -174,6 +193,15 @@ class Monitor:
         self._rate_limit_per_s = rate_limit_per_s
         self._waiting = waiting
 
+    def quota(self, used: int, limit: int) -> None:
+        """Tell how much of the account's day is used up.
+
+        Args:
+            used: Recipients of the last 24 hours, or of the day where the limit is by the day.
+            limit: Most that may be.
+        """
+        self._quota = Quota(used, limit)
+
     def snapshot(self) -> Snapshot:
         """Return the figures of this instant. Takes a fraction of a millisecond: for once a second, not per outcome."""
         elapsed_s = self._monotonic() - self._started_s
@@ -184,6 +212,8 @@ class Monitor:
         window_s = max(elapsed_s - oldest, _SHORTEST_S)
         cells = _total(second.cells for second in seconds)
         everything = _total([self._past, *(second.cells for second in self._ring)])
+        domains = _total(second.domains for second in seconds)
+        all_domains = _total([self._past_domains, *(second.domains for second in self._ring)])
 
         sent = sum(cell.sent for cell in cells.values())
         attempted = sent + sum(cell.failed for cell in cells.values())
@@ -210,6 +240,11 @@ class Monitor:
             providers=tuple(
                 _figures(name, cells.get(name), total, window_s) for name, total in sorted(everything.items())
             ),
+            domains=tuple(
+                _figures(name, domains.get(name), total, window_s)
+                for name, total in sorted(all_domains.items(), key=_by_size)[:_DOMAINS_SHOWN]
+            ),
+            quota=self._quota,
             errors=self._errors.groups(),
             uptime_s=elapsed_s,
             rows_per_s=rows_per_s,
@@ -226,11 +261,26 @@ class Monitor:
             slot = self._ring[passed % _SLOTS]
             for name, cell in slot.cells.items():
                 self._past.setdefault(name, _Cell()).add(cell)
+            for name, cell in slot.domains.items():
+                self._past_domains.setdefault(name, _Cell()).add(cell)
             if slot.cells or slot.unattempted:
                 self._ring[passed % _SLOTS] = _Second()
         self._number = number
         self._next = number + 1
         self._second = self._ring[number % _SLOTS]
+
+    def _domain_cell(self, domain: str) -> _Cell:
+        """Return the running second's cell of a domain that has none in it yet."""
+        known = self._domains
+        if domain not in known:
+            if len(known) < MOST_DOMAINS:
+                known.add(domain)
+            else:
+                domain = OTHER_DOMAINS
+        cell = self._second.domains.get(domain)
+        if cell is None:
+            cell = self._second.domains[domain] = _Cell()
+        return cell
 
     def _history(self) -> tuple[int, ...]:
         whole = range(max(0, self._number - WINDOW_S), self._number)
@@ -266,9 +316,14 @@ def _total(parts: Iterable[dict[str, _Cell]]) -> dict[str, _Cell]:
     return total
 
 
-def _figures(name: str, window: _Cell | None, total: _Cell, window_s: float) -> ProviderFigures:
+def _by_size(item: tuple[str, _Cell]) -> tuple[int, str]:
+    name, cell = item
+    return -(cell.sent + cell.failed), name
+
+
+def _figures(name: str, window: _Cell | None, total: _Cell, window_s: float) -> Figures:
     if window is None:
-        return ProviderFigures(name, 0, 0, 0.0, 0.0, total.sent, total.failed)
+        return Figures(name, 0, 0, 0.0, 0.0, total.sent, total.failed)
     attempted = window.sent + window.failed
     average_ms = 1_000 * window.spent_s / attempted
-    return ProviderFigures(name, window.sent, window.failed, average_ms, attempted / window_s, total.sent, total.failed)
+    return Figures(name, window.sent, window.failed, average_ms, attempted / window_s, total.sent, total.failed)

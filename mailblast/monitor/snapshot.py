@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mailblast.monitor.grade import Grade
 
 
-class ProviderFigures(NamedTuple):
-    """One provider: the window, and the whole run."""
+class Figures(NamedTuple):
+    """One provider, or one recipient domain: the window, and the whole run."""
 
     name: str
     #: Accepted within the window.
@@ -27,6 +27,13 @@ class ProviderFigures(NamedTuple):
     #: The same two for the whole run. A message that was deferred, tried again and accepted is in both.
     total_sent: int
     total_failed: int
+
+
+class Quota(NamedTuple):
+    """What an account may send in a day, and what it has sent."""
+
+    used: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,11 @@ class Snapshot:
     #: Throughput of each of the last 60 whole seconds, oldest first; fewer in the first minute.
     history: tuple[int, ...]
     #: By name.
-    providers: tuple[ProviderFigures, ...]
+    providers: tuple[Figures, ...]
+    #: The 20 with most messages in the whole run, the largest first.
+    domains: tuple[Figures, ...]
+    #: None where the account has no daily limit, or none is known.
+    quota: Quota | None
     #: Most frequent first.
     errors: tuple[ErrorGroup, ...]
     uptime_s: float

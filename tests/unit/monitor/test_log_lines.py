@@ -132,15 +132,14 @@ def test_progress_as_text_without_a_known_end_leaves_it_out() -> None:
     )
 
 
-def test_alert_is_a_warning_when_the_grade_is_d_or_f() -> None:
+def test_alert_is_an_event_of_its_own() -> None:
     run = Run("json")
-    run.log.start()
-    run.record(State.ACCEPTED, 50)
-    run.record(State.DEFERRED, 50)
-    run.pass_time(10)
-    alert = run.objects[2]
-    assert (alert["event"], alert["level"], alert["grade"], alert["score"]) == ("alert", "warning", "F", 25.0)
-    assert alert["reasons"] == "50 % not accepted (-50); 10.0/s is below 50/s (-25)"
+    run.log.alert("grade", "grade F: slow")
+    run.log.alert("recovered", "grade A again", "info")
+    assert [
+        ("alert", "warning", "grade", "grade F: slow"),
+        ("alert", "info", "recovered", "grade A again"),
+    ] == [(each["event"], each["level"], each["kind"], each["text"]) for each in run.objects]
 
 
 def test_end_names_the_errors_by_kind() -> None:

@@ -344,3 +344,40 @@ def test_rows_per_second_count_rows_of_every_outcome() -> None:
     clock.advance(1.0)
     snapshot = monitor.snapshot()
     assert (snapshot.rows_per_s, snapshot.throughput_per_s) == (2.0, 1.0)
+
+
+def test_domains_are_counted_in_the_window_and_in_the_run() -> None:
+    clock = FakeClock()
+    monitor = Monitor(clock)
+    for state, address in (
+        (State.ACCEPTED, "a@one.example"),
+        (State.FAILED, "b@one.example"),
+        (State.ACCEPTED, "c@two"),
+    ):
+        monitor.record(an_outcome(state, address=address))
+    clock.advance(61)
+    monitor.record(an_outcome(address="d@two"))
+    domains = {each.name: each for each in monitor.snapshot().domains}
+    assert (1, 1, 0, 0) == (
+        domains["one.example"].total_sent,
+        domains["one.example"].total_failed,
+        domains["one.example"].sent,
+        domains["one.example"].failed,
+    )
+    assert (2, 1) == (domains["two"].total_sent, domains["two"].sent)
+    assert ["one.example", "two"] == [each.name for each in monitor.snapshot().domains]
+
+
+def test_domains_beyond_the_bound_share_one_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailblast.monitor.metrics.MOST_DOMAINS", 2)
+    monitor = Monitor(FakeClock())
+    for domain in ("a", "b", "c", "d", "d", "a"):
+        monitor.record(an_outcome(address=f"x@{domain}"))
+    assert {"a": 2, "b": 1, "(others)": 3} == {each.name: each.total_sent for each in monitor.snapshot().domains}
+
+
+def test_snapshot_holds_the_quota_that_was_told() -> None:
+    monitor = Monitor(FakeClock())
+    assert monitor.snapshot().quota is None
+    monitor.quota(3, 500)
+    assert (3, 500) == monitor.snapshot().quota
