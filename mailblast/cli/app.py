@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mailblast import __version__
-from mailblast.cli import analyze_cost, bounces, bulk, failures, init, recommend, send, status, suppress, verify
+from mailblast.cli import analyze_cost, bounces, bulk, failures, init, recommend, report, send, status, suppress, verify
 from mailblast.cli.exit_codes import ExitCode, exit_code_of
 from mailblast.errors import MailblastError
 
@@ -52,6 +52,7 @@ _add("failures", failures.failures)
 _add("analyze-cost", analyze_cost.analyze_cost)
 _add("recommend", recommend.recommend)
 _add("init", init.init)
+_add("report", report.report)
 _add("bounces", bounces.bounces)
 _add("add", suppress.add, suppress_app)
 _add("remove", suppress.remove, suppress_app)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from mailblast.errors import JournalDamagedError, JournalError, UsageError
 from mailblast.journal.database import connect_overlay, told
+from mailblast.journal.figures import CampaignFigures
 from mailblast.journal.folder import CampaignFolder, list_campaigns
 from mailblast.journal.lock import Owner, is_locked, read_owner
 from mailblast.journal.overlay import OverlayTable
@@ -80,6 +81,10 @@ class JournalReader:
         Streams: memory does not grow with the list.
         """
         return self._table.outcomes(states)
+
+    def figures(self) -> CampaignFigures:
+        """Return what asks for the figures of a report."""
+        return CampaignFigures(self._table)
 
     def close(self) -> None:
         """Close the view."""

@@ -1,0 +1,60 @@
+"""``mailblast report``: one campaign as a web page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailblast.cli import options
+from mailblast.cli.exit_codes import ExitCode
+from mailblast.cli.settings import Settings
+from mailblast.cli.terminal import Terminal
+from mailblast.errors import UsageError
+
+
+def report(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="As named by 'mailblast status'.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page. [default: CAMPAIGN.html]")
+    ] = None,
+    json_output: options.JsonOutput = False,
+    debug: options.Debug = False,
+) -> int:
+    """Write a page with a campaign's outcomes, throughput, domains, errors and what to do about them.
+
+    It needs nothing but itself, and may be made while a run goes on. With --json, the figures go to stdout instead.
+
+    Examples:
+
+      mailblast report welcome-list
+
+      mailblast report welcome-list -o report.html
+    """
+    from mailblast.clock import SystemClock
+    from mailblast.journal.reading import JournalReader
+    from mailblast.report.page import gather, to_html, to_json
+
+    terminal = Terminal(json_output=json_output)
+    with JournalReader(Settings.load().home, campaign) as reader:
+        data = gather(reader, now_s=SystemClock().now())
+    if json_output:
+        terminal.json(to_json(data))
+        if output is None:
+            return ExitCode.OK
+    path = output or Path(f"{campaign}.html")
+    try:
+        _write(path, to_html(data))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", fix="Give another file to -o.") from error
+    terminal.result(f"{path}: open it in a browser")
+    return ExitCode.OK
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a page that only its owner can read: it holds addresses that servers have quoted."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        file.write(text)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from words import a_list, a_template, json_of
+
+from mailblast.cli.app import run
+
+
+@pytest.fixture
+def _campaign() -> None:
+    assert run(["bulk", a_list(), "-t", a_template(), "-q"]) == 0
+
+
+@pytest.mark.usefixtures("_campaign")
+def test_report_writes_a_private_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "welcome-list"]) == 0
+    assert "welcome-list.html: open it in a browser" in capsys.readouterr().out
+    path = Path("welcome-list.html")
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    assert "<title>welcome-list: mailing report</title>" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("_campaign")
+def test_report_json_writes_a_page_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["report", "welcome-list", "--json"]) == 0
+    assert 2 == json_of(capsys)["counts"]["accepted"]
+    assert not Path("welcome-list.html").exists()
+    assert run(["report", "welcome-list", "--json", "-o", "page.html"]) == 0
+    assert Path("page.html").exists()
+
+
+@pytest.mark.usefixtures("_campaign")
+def test_report_that_cannot_be_written_or_found_is_code_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "welcome-list", "-o", "no/where.html"]) == 2
+    assert "no/where.html cannot be written" in capsys.readouterr().err
+    assert run(["report", "nothing"]) == 2
+    assert "no campaign nothing" in capsys.readouterr().err
