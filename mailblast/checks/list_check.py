@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailblast.checks.address_check import oddities
 from mailblast.checks.check import Check, Level
 from mailblast.errors import ListError, RowFaultError
 from mailblast.journal.journal import ClaimPolicy
 from mailblast.lists.chunks import chunks
-from mailblast.message.builder import MessageBuilder
+from mailblast.message.builder import UNSUBSCRIBE_URL, MessageBuilder
+from mailblast.model.campaign import Keys
 from mailblast.model.row import BadRow
+from mailblast.render.css import with_css_inlined
 from mailblast.render.renderer import Renderer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mailblast.checks.recipient_domain_check import RecipientDomains
     from mailblast.journal.journal import Journal
     from mailblast.model.campaign import Campaign
     from mailblast.model.recipient import Claim, Recipient
+    from mailblast.recipients.suppression import SuppressionList
 
+_NO_KEYS = Keys()
 CHUNK = 1000
+#: About as long as a real one.
+SAMPLE_LINK = "https://example.com/unsubscribe/" + "x" * 96
 FIX_ROW = "Correct the row, or leave it: it becomes an 'invalid' outcome and the run goes on."
 FIX_RENDER = "Fill the column, or give the template a default: {{ name | default('…') }}."
 
@@ -33,6 +41,9 @@ class ListCheck:
         journal: A rehearsal's journal, for duplicates.
         campaign: Renders and builds each row's message; None checks the rows alone.
         on_progress: Called with the rows read so far, now and then.
+        suppressions: The do-not-mail list; None leaves it alone.
+        domains: Gets the domain of each good address.
+        keys: What signs unsubscribe links, where the campaign has them.
     """
 
     def __init__(
@@ -43,13 +54,21 @@ class ListCheck:
         campaign: Campaign | None,
         *,
         on_progress: Callable[[int], None],
+        keys: Keys = _NO_KEYS,
+        suppressions: SuppressionList | None = None,
+        domains: RecipientDomains | None = None,
     ) -> None:
         self._name = name
         self._recipients = recipients
         self._journal = journal
-        self._renderer = Renderer(campaign.template) if campaign else None
-        self._builder = MessageBuilder(campaign) if campaign else None
+        self._renderer = self._builder = None
+        if campaign is not None:
+            campaign = with_css_inlined(campaign)
+            self._renderer = Renderer(campaign.template, inline_css=campaign.inline_css)
+            self._builder = MessageBuilder(campaign, keys)
         self._on_progress = on_progress
+        self._suppressions = suppressions
+        self._domains = domains
         self.rows = 0
         self.good = 0
 
@@ -77,6 +96,7 @@ class ListCheck:
                 yield _bad_row(row)
             else:
                 recipients.append(row)
+        yield from self._addresses(recipients)
         claims = self._journal.claim(recipients, ClaimPolicy())
         self._journal.release(claims.claims)
         for duplicate in claims.duplicates:
@@ -89,17 +109,44 @@ class ListCheck:
             else:
                 yield fault
 
+    def _addresses(self, recipients: list[Recipient]) -> Iterator[Check]:
+        """Yield what is odd about addresses whose syntax is right."""
+        suppressed = {}
+        if self._suppressions is not None:
+            suppressed = self._suppressions.suppressed([recipient.address for recipient in recipients])
+        for recipient in recipients:
+            address, row = recipient.address, recipient.row
+            for oddity in oddities(address):
+                yield Check(oddity.id, Level.WARNING, address, oddity.message, oddity.fix, row)
+            if suppressed and (entry := suppressed.get(address)):
+                message = f"It is on the do-not-mail list ({entry.reason.value}), and is left out."
+                yield Check(
+                    "list.suppressed", Level.WARNING, address, message, "Nothing, or take it off the list.", row
+                )
+            if self._domains is not None:
+                self._domains.add(address, row)
+
     def _fault(self, claim: Claim) -> Check | None:
         """Return what keeps this row from becoming a message, None where nothing does."""
         if self._renderer is None or self._builder is None:
             return None
         recipient = claim.recipient
         try:
-            self._builder.build(claim, self._renderer.render(recipient.variables))
+            if UNSUBSCRIBE_URL in self._renderer.variables:
+                claim = self._with_link(self._builder, claim)
+            self._builder.build(claim, self._renderer.render(claim.recipient.variables))
         except RowFaultError as fault:
             message = f"column '{fault.column}': {fault.reason}" if fault.column else fault.reason
             return Check("template.row", Level.ERROR, recipient.address, message, FIX_RENDER, recipient.row)
         return None
+
+    def _with_link(self, builder: MessageBuilder, claim: Claim) -> Claim:
+        """Return the claim with its unsubscribe link, or one that stands for it where no option says what it is."""
+        if builder.has_unsubscribe_link:
+            return builder.with_unsubscribe_url(claim)
+        recipient = claim.recipient
+        variables = {UNSUBSCRIBE_URL: SAMPLE_LINK, **recipient.variables}
+        return claim._replace(recipient=recipient._replace(variables=variables))
 
 
 def _bad_row(row: BadRow) -> Check:

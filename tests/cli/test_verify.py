@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from servers.dns_server import DnsServer
 from words import ROWS, a_list, a_template, json_of
 
 from mailblast.cli.app import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_verify_clean_list_and_template_is_code_zero(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,3 +102,111 @@ def test_verify_many_findings_of_a_kind_are_cut_short_on_screen(capsys: pytest.C
     out = capsys.readouterr().out
     assert "and 30 more" in out
     assert "50 errors" in out
+
+
+@pytest.fixture
+def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DnsServer]:
+    server = DnsServer(
+        {
+            ("good.org", "MX"): ["10 mx.good.org"],
+            ("mx.good.org", "A"): ["9.9.9.9"],
+            ("good.org", "TXT"): ["v=spf1 include:amazonses.com -all"],
+            ("amazonses.com", "TXT"): ["v=spf1 ip4:192.0.2.1 -all"],
+            ("_dmarc.good.org", "TXT"): ["v=DMARC1; p=reject; rua=mailto:a@good.org"],
+        }
+    )
+    monkeypatch.setenv("MAILBLAST_DNS", server.address)
+    yield server
+    server.close()
+
+
+@pytest.mark.usefixtures("name_server")
+def test_verify_dns_names_domains_that_take_no_mail(capsys: pytest.CaptureFixture[str]) -> None:
+    a_list(["ann@good.org,Ann,x", "bob@gone.org,Bob,x", "cyd@gone.org,Cyd,x"])
+    assert run(["verify", "list.csv", "--json"]) == 0
+    capsys.readouterr()
+    assert run(["verify", "list.csv", "--dns", "--json"]) == 1
+    (found,) = (check for check in json_of(capsys)["checks"] if check["id"] == "dns.no_domain")
+    assert ("bob@gone.org", 3) == (found["subject"], found["row"])
+
+
+@pytest.mark.usefixtures("name_server")
+def test_verify_domain_tells_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "--domain", "Good.org"]) == 0
+    out = capsys.readouterr().out
+    assert "Sending domain" in out
+    assert "SPF is right" in out
+    assert run(["verify", "--domain", "bad.org", "--ip", "192.0.2.1", "--json"]) == 1
+    errors = {check["id"] for check in json_of(capsys)["checks"] if check["level"] == "error"}
+    assert {"domain.spf", "domain.dmarc", "domain.ptr"} == errors
+
+
+@pytest.mark.usefixtures("name_server")
+def test_verify_domain_wants_the_providers_include(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAILBLAST_VIA", "sendgrid")
+    run(["verify", "--domain", "good.org"])
+    assert "SPF does not include sendgrid.net" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--domain", "no domain"], "--domain 'no domain' is no domain"),
+        (["--domain", "good.org", "--ip", "1.2.3"], "--ip '1.2.3' is no IP address"),
+        (["--domain", "good.org", "--dkim", "selector"], "--dkim 'selector'"),
+        (["--domain", "good.org", "--reply-to", "nobody"], "--reply-to 'nobody'"),
+    ],
+)
+def test_verify_usage_is_code_two_and_one_object(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", *words, "--json"]) == 2
+    assert message in json_of(capsys)["error"]
+
+
+def test_verify_message_checks_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.eml").write_bytes(b"From: a@b.c\r\n\r\nHi\r\n")
+    assert run(["verify", "--message", "a.eml"]) == 1
+    assert "There is no Date header" in capsys.readouterr().out
+    assert run(["verify", "--message", "missing.eml"]) == 1
+    with Path("large.eml").open("wb") as file:
+        file.truncate(50_000_001)
+    assert run(["verify", "--message", "large.eml"]) == 1
+    assert "larger than 50 MB" in capsys.readouterr().out
+
+
+def test_verify_names_who_is_on_the_do_not_mail_list(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["suppress", "add", "ann@example.com"])
+    assert run(["verify", a_list()]) == 0
+    assert "row 2, ann@example.com: It is on the do-not-mail list (manual)" in capsys.readouterr().out
+
+
+def test_verify_of_many_findings_of_a_kind_shows_some_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:
+    a_list([f"bad{number},X,y" for number in range(50)])
+    assert run(["verify", "list.csv"]) == 1
+    out = capsys.readouterr().out
+    assert "… and 30 more; --json has them all" in out
+    assert "50 errors, 0 warnings" in out
+
+
+def test_verify_that_is_interrupted_tells_what_was_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: object, recipients: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mailblast.checks.list_check.ListCheck._addresses", interrupted)
+    a_list(["bad,X,y"])
+    assert run(["verify", "list.csv", "--json"]) == 130
+    document = json_of(capsys)
+    assert (1, False) == (document["errors"], document["complete"])
+    assert run(["verify", "list.csv"]) == 130
+    assert "Interrupted: this is a part" in capsys.readouterr().out
+
+
+def test_verify_that_must_stop_in_the_middle_still_gives_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    a_list(["bad,X,y"])
+    assert run(["verify", "list.csv", "--domain", "no domain"]) == 2
+    assert "1 errors" in capsys.readouterr().out
