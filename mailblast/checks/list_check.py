@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from mailblast.checks.address_check import oddities
 from mailblast.checks.check import Check, Level
 from mailblast.errors import ListError, RowFaultError
-from mailblast.journal.journal import ClaimPolicy
 from mailblast.lists.chunks import chunks
 from mailblast.message.builder import UNSUBSCRIBE_URL, MessageBuilder
 from mailblast.model.campaign import Keys
+from mailblast.model.recipient import Claim
 from mailblast.model.row import BadRow
 from mailblast.render.css import with_css_inlined
 from mailblast.render.renderer import Renderer
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mailblast.checks.recipient_domain_check import RecipientDomains
-    from mailblast.journal.journal import Journal
     from mailblast.model.campaign import Campaign
-    from mailblast.model.recipient import Claim, Recipient
+    from mailblast.model.recipient import Recipient
+    from mailblast.recipients.seen_keys import SeenKeys
     from mailblast.recipients.suppression import SuppressionList
 
 _NO_KEYS = Keys()
 CHUNK = 1000
+#: Any date; it has the same length as all others.
+SAMPLE_DATE_S = 1_800_000_000
 #: About as long as a real one.
 SAMPLE_LINK = "https://example.com/unsubscribe/" + "x" * 96
 FIX_ROW = "Correct the row, or leave it: it becomes an 'invalid' outcome and the run goes on."
@@ -38,7 +40,7 @@ class ListCheck:
     Args:
         name: The list as the user named it.
         recipients: What it gives; may raise ``ListError`` where the list breaks.
-        journal: A rehearsal's journal, for duplicates.
+        seen: Keys so far, for duplicates.
         campaign: Renders and builds each row's message; None checks the rows alone.
         on_progress: Called with the rows read so far, now and then.
         suppressions: The do-not-mail list; None leaves it alone.
@@ -50,7 +52,7 @@ class ListCheck:
         self,
         name: str,
         recipients: Iterator[Recipient | BadRow],
-        journal: Journal,
+        seen: SeenKeys,
         campaign: Campaign | None,
         *,
         on_progress: Callable[[int], None],
@@ -60,7 +62,7 @@ class ListCheck:
     ) -> None:
         self._name = name
         self._recipients = recipients
-        self._journal = journal
+        self._seen = seen
         self._renderer = self._builder = None
         if campaign is not None:
             campaign = with_css_inlined(campaign)
@@ -97,13 +99,15 @@ class ListCheck:
             else:
                 recipients.append(row)
         yield from self._addresses(recipients)
-        claims = self._journal.claim(recipients, ClaimPolicy())
-        self._journal.release(claims.claims)
-        for duplicate in claims.duplicates:
-            fix = "Nothing: the first of them is sent. Use --key where one address may get several messages."
-            yield Check("list.duplicate", Level.WARNING, duplicate.address, duplicate.text, fix, duplicate.row)
-        for claim in claims.claims:
-            fault = self._fault(claim)
+        duplicates = self._seen.add([(recipient.key, recipient.row) for recipient in recipients])
+        for recipient in recipients:
+            first_row = duplicates.get(recipient.row) if duplicates else None
+            if first_row is not None:
+                text = f"The key {recipient.key} was seen before, in row {first_row}."
+                fix = "Nothing: the first of them is sent. Use --key where one address may get several messages."
+                yield Check("list.duplicate", Level.WARNING, recipient.address, text, fix, recipient.row)
+                continue
+            fault = self._fault(recipient) if self._builder is not None else None
             if fault is None:
                 self.good += 1
             else:
@@ -126,11 +130,11 @@ class ListCheck:
             if self._domains is not None:
                 self._domains.add(address, row)
 
-    def _fault(self, claim: Claim) -> Check | None:
+    def _fault(self, recipient: Recipient) -> Check | None:
         """Return what keeps this row from becoming a message, None where nothing does."""
         if self._renderer is None or self._builder is None:
             return None
-        recipient = claim.recipient
+        claim = Claim(recipient.row, recipient, SAMPLE_DATE_S)
         try:
             if UNSUBSCRIBE_URL in self._renderer.variables:
                 claim = self._with_link(self._builder, claim)

@@ -2,88 +2,111 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import StrEnum
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mailblast.cli import options
+from mailblast.cli import cost_inputs, options
+from mailblast.cli.cost_inputs import Per
 from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
 
 if TYPE_CHECKING:
-    from mailblast.costs.guide import Analysis
-
-
-class Per(StrEnum):
-    """What a volume is counted over."""
-
-    MONTH = "month"
-    DAY = "day"
+    from mailblast.costs.offers import Estimate
 
 
 def analyze_cost(
-    volume: Annotated[
-        str, typer.Option("--volume", "-v", metavar="N", help="Messages: 5000, 5k, 1.2M.", show_default=False)
-    ],
+    volume: cost_inputs.Volume = None,
+    list_: cost_inputs.ListSource = None,
     per: Annotated[Per, typer.Option("--per", help="What the volume is counted over; a month is 30 days.")] = Per.MONTH,
     approach: Annotated[
         str | None,
-        typer.Option("--approach", metavar="NAME", help="Only this one: directSMTP, queueSMTP, ses, sendgrid."),
+        typer.Option("--approach", metavar="NAME", help="Only this one: directSMTP, ses, sendgrid, postmark …"),
     ] = None,
-    price_list: Annotated[
-        str, typer.Option("--price-list", metavar="NAME", help="Whose prices; only guide is there.")
-    ] = "guide",
+    price_list: cost_inputs.PriceListName = None,
+    hidden: cost_inputs.Hidden = None,
+    attachments_size: cost_inputs.AttachmentsSize = None,
+    ask_ses: cost_inputs.AskSes = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw cost against volume: .svg or .html.")
+    ] = None,
+    list_format: options.ListFormatOption = None,
+    encoding: options.Encoding = "utf-8",
+    email_column: options.EmailColumn = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
+    ] = None,
     json_output: options.JsonOutput = False,
+    csv_output: Annotated[bool, typer.Option("--csv", help="The table as CSV on stdout, nothing else there.")] = False,
     debug: options.Debug = False,
 ) -> int:
-    """Show what each approach costs a month.
+    """Show what each provider costs a month, and where the cheapest changes.
 
-    Hidden costs, such as a server's upkeep, are counted in.
+    Of each provider the cheapest plan is taken, with its price of further messages. Prices carry a date; old ones are
+    pointed out. With --price-list guide the figures are those of the guide, hidden costs counted in.
 
     Examples:
 
-      mailblast analyze-cost --volume 5000
+      mailblast analyze-cost --volume 50k
+
+      mailblast analyze-cost --list list.csv --attachments-size 2MB
 
       mailblast analyze-cost --volume 2k --per day --approach ses --json
     """
-    from mailblast.costs.guide import PRICE_LIST, guide_analysis
-    from mailblast.costs.volume import parse_volume
+    from mailblast.clock import SystemClock
 
-    if price_list != PRICE_LIST:
-        raise UsageError(f"There is no price list '{price_list}'.", fix=f"Known is {PRICE_LIST}.")
-    analysis = guide_analysis(parse_volume(volume), per.value, approach)
+    if json_output and csv_output:
+        raise UsageError("--json and --csv exclude each other.", fix="Give one of them.")
+    if plot is not None and plot.suffix.lower() not in {".svg", ".html"}:
+        raise UsageError(f"--plot '{plot}' is neither .svg nor .html.", fix="Name it like cost.svg.")
     terminal = Terminal(json_output=json_output)
-    terminal.json(analysis.to_json())
-    if not json_output:
-        _show(analysis, terminal)
+    listed = cost_inputs.ListOptions(list_, list_format, encoding, email_column, key)
+    counted = cost_inputs.counted_volume(volume, listed, terminal)
+    pricing = cost_inputs.Pricing(price_list, hidden, attachments_size, approach, ask_ses)
+    estimate, _ = cost_inputs.priced(counted.volume, per.value, pricing, terminal, SystemClock())
+    if plot is not None:
+        from mailblast.cli.cost_plot import write_plot
+
+        write_plot(estimate, plot)
+    if json_output:
+        more = {"list": counted.list.to_json()} if counted.list else {}
+        terminal.json(estimate.to_json() | more)
+    elif csv_output:
+        from mailblast.cli.cost_table import csv_lines
+
+        for line in csv_lines(estimate):
+            terminal.result(line)
+    else:
+        if counted.list:
+            terminal.result(counted.list.words())
+        _show(estimate, terminal)
+    if plot is not None:
+        terminal.note(f"mailblast: the chart is in {plot}.")
     return ExitCode.OK
 
 
-def _show(analysis: Analysis, terminal: Terminal) -> None:
-    from rich.table import Table
+def _show(estimate: Estimate, terminal: Terminal) -> None:
+    from mailblast.cli import cost_table
+    from mailblast.cli.cost_chart import chart, crossing_lines
 
-    table = Table(title=f"{analysis.volume:,} messages a {analysis.per}: US dollars a month", title_justify="left")
-    table.add_column("approach")
-    for column in ("fixed", "variable", "hidden", "monthly", "per message"):
-        table.add_column(column, justify="right")
-    cheapest = min(analysis.approaches, key=lambda cost: cost.monthly)
-    for cost in analysis.approaches:
-        hidden = sum(cost.hidden.values())
-        cells = [_money(amount) for amount in (cost.fixed, cost.variable, hidden, cost.monthly)]
-        style = "bold" if cost is cheapest and len(analysis.approaches) > 1 else ""
-        table.add_row(cost.approach, *cells, f"{cost.per_email:,.6f}", style=style)
     console = terminal.console()
-    console.print(table)
-    for cost in analysis.approaches:
-        parts = ", ".join(f"{name.replace('_', ' ')} {_money(amount)}" for name, amount in cost.hidden.items())
-        console.print(f"{cost.approach}: hidden are {parts}. {cost.note}".rstrip(), markup=False)
-    console.print(f"Price list: {analysis.price_list}; hidden costs are the guide's estimates.", markup=False)
+    cost_table.show(estimate, console)
+    console.print()
+    for line in chart(estimate, console.width, braille=_has_braille()):
+        console.print(line)
+    console.print()
+    for text in (*crossing_lines(estimate), *cost_table.lines(estimate)):
+        console.print(text, markup=False)
 
 
-def _money(amount: Decimal | int) -> str:
-    from mailblast.costs.guide import dollars
-
-    return f"{dollars(Decimal(amount)):,.2f}"
+def _has_braille() -> bool:
+    """Return whether stdout can say a braille character."""
+    try:
+        "\N{BRAILLE PATTERN DOTS-12345678}┤▲≤●".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

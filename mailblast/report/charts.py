@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import tostring
 
 import pygal
 from pygal.style import Style
+
+# pygal leaves a finder for plug-ins behind that has no find_spec(): every import after it would be warned of.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailblast.costs.volume import Period, parse_volume, per_day, per_month
+from mailblast.costs.volume import Period, parse_size_bytes, parse_volume, per_day, per_month
 from mailblast.errors import UsageError
 
 
@@ -83,3 +83,34 @@ def test_parse_volume_refuses_the_rest_in_one_short_line(text: str, reason: str)
 )
 def test_a_month_has_thirty_days(volume: int, per: Period, monthly: int, daily: float) -> None:
     assert (monthly, daily) == (per_month(volume, per), per_day(volume, per))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("500", 500),
+        ("500B", 500),
+        ("500kB", 500_000),
+        ("2MB", 2_000_000),
+        ("2 mb", 2_000_000),
+        ("1.5M", 1_500_000),
+        ("2MiB", 2 * 1024**2),
+        ("1GiB", 1024**3),
+        (" 0.5k ", 500),
+        ("1000GB", 10**12),
+    ],
+)
+def test_parse_size_takes_what_people_write(text: str, size: int) -> None:
+    assert size == parse_size_bytes(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "x", "2XB", "1e999", "nan", "2,5MB", "1iB", "9" * 5_000, "2000GB", "\x1b[31m"]
+)
+def test_parse_size_refuses_the_rest_in_one_short_line(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_size_bytes(text)
+    assert caught.value.fix
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 150
