@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fakes import FakeClock
 
 from mailblast.delivery.composer import Composer
+from mailblast.delivery.pace import Pace, PaceSettings
 from mailblast.delivery.pipeline import Pipeline
-from mailblast.delivery.throttle import Rate, Throttle
 from mailblast.errors import (
     MailblastError,
 )
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from mailblast.delivery.throttle import Rate
     from mailblast.executors.executor import OnDone, OnOutcome
     from mailblast.model.message import Message
     from mailblast.model.row import BadRow
@@ -77,9 +78,11 @@ class Mailing:
         settings: RunSettings = SMALL,
         *,
         rates: tuple[Rate, ...] = (),
+        pace: PaceSettings | None = None,
         may_block: bool = False,
     ) -> RunResult:
         earlier = asyncio.all_tasks()
+        settings_of_pace = pace or PaceSettings(rates)
         with Journal.open(self.home, "news", clock=self.clock) as journal:
             journal.begin_run(provider=provider.name, template_fingerprint="1")
             campaign = Campaign("news", journal.token, TEMPLATE, Mailbox("News", "news@example.com"))
@@ -88,7 +91,7 @@ class Mailing:
                 pipeline = Pipeline(
                     Composer(campaign),
                     journal.segment(),
-                    Throttle(rates),
+                    Pace(settings_of_pace, self.clock),
                     provider_name=provider.name,
                     clock=self.clock,
                     on_outcome=on_outcome,

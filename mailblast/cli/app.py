@@ -10,8 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mailblast import __version__
-from mailblast.cli import analyze_cost, bounces, bulk, failures, init, recommend, report, send, status, suppress, verify
+from mailblast.cli import (
+    analyze_cost,
+    bounces,
+    bulk,
+    cancel,
+    failures,
+    init,
+    pause,
+    recommend,
+    report,
+    send,
+    status,
+    suppress,
+    suppress_token,
+    verify,
+    worker,
+)
 from mailblast.cli.exit_codes import ExitCode, exit_code_of
+from mailblast.cli.queue_url import HERE
 from mailblast.errors import MailblastError
 
 if TYPE_CHECKING:
@@ -48,17 +65,22 @@ _add("bulk", bulk.bulk)
 _add("send", send.send)
 _add("verify", verify.verify)
 _add("status", status.status)
+_add("worker", worker.worker)
+_add("pause", pause.pause)
+_add("resume", pause.resume)
 _add("failures", failures.failures)
 _add("analyze-cost", analyze_cost.analyze_cost)
 _add("recommend", recommend.recommend)
 _add("init", init.init)
 _add("report", report.report)
+_add("cancel", cancel.cancel)
 _add("bounces", bounces.bounces)
 _add("add", suppress.add, suppress_app)
 _add("remove", suppress.remove, suppress_app)
 _add("check", suppress.check, suppress_app)
 _add("import", suppress.import_, suppress_app)
 _add("export", suppress.export, suppress_app)
+_add("token", suppress_token.token, suppress_app)
 
 
 def _show_version(value: bool) -> None:
@@ -81,7 +103,7 @@ def run(arguments: list[str] | None = None) -> int:
     Args:
         arguments: As typed, without the program's name; None takes ``sys.argv``.
     """
-    words = sys.argv[1:] if arguments is None else arguments
+    words = with_queue_values(sys.argv[1:] if arguments is None else arguments)
     try:
         app(words, prog_name="mailblast")
     except MailblastError as error:
@@ -103,6 +125,15 @@ def run(arguments: list[str] | None = None) -> int:
 def main() -> None:
     """Run the program and end the process with its exit code."""
     sys.exit(run())
+
+
+def with_queue_values(words: list[str]) -> list[str]:
+    """Return the words with a value behind each ``--queue`` that has none: what follows it is one only as an URL."""
+    end = words.index("--") if "--" in words else len(words)
+    return [
+        f"{word}={HERE}" if word == "--queue" and index < end and "://" not in "".join(words[index + 1 : index + 2]) else word
+        for index, word in enumerate(words)
+    ]
 
 
 def _tell(error: MailblastError, *, as_json: bool) -> None:

@@ -44,6 +44,16 @@ def bulk(
             "--key", metavar="COLUMN", help="Column that makes a row unique in the campaign. [default: the address]"
         ),
     ] = None,
+    attach: options.Attach = None,
+    attach_folder: options.AttachFolder = None,
+    compress: options.CompressOption = options.Compress.AUTO,
+    unsubscribe: options.Unsubscribe = None,
+    list_id: options.ListId = None,
+    feedback_id: options.FeedbackId = None,
+    auto_submitted: options.AutoSubmitted = False,
+    dkim: options.DkimOption = None,
+    dkim_key: options.DkimKey = None,
+    no_inline_css: options.NoInlineCss = False,
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
     email_column: options.EmailColumn = None,
@@ -58,6 +68,10 @@ def bulk(
     connections: options.Connections = None,
     messages_per_connection: options.MessagesPerConnection = None,
     rate: options.Rates = None,
+    domain_rate: options.DomainRates = None,
+    daily_cap: options.DailyCap = None,
+    warm_up: options.WarmUp = False,
+    warm_up_table: options.WarmUpTable = None,
     retry_for: Annotated[
         str | None,
         typer.Option(
@@ -93,8 +107,19 @@ def bulk(
         str | None,
         typer.Option("--processes", metavar="N", help="Local processes; auto is one for each core. [default: 1]"),
     ] = None,
+    queue: options.Queue = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --queue URL: stay until everything is delivered, and show it.")
+    ] = False,
+    priority: Annotated[
+        int, typer.Option("--priority", min=0, max=9, metavar="N", help="With --queue: 0 goes first, 9 last.")
+    ] = 5,
     durable: Annotated[bool, typer.Option("--durable", help="Survive a power cut, not only a kill; slower.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a first run of more than 1,000.")] = False,
+    alert_command: options.AlertCommand = None,
+    alert_webhook: options.AlertWebhook = None,
+    metrics_file: options.MetricsFile = None,
+    metrics_port: options.MetricsPort = None,
     json_output: options.JsonOutput = False,
     quiet: options.Quiet = False,
     log_format: options.LogFormatOption = options.LogFormat.TEXT,
@@ -112,10 +137,17 @@ def bulk(
 
       mailblast bulk list.csv -t welcome.html --via smtp --rate 14/s
     """
+    from mailblast.cli.attachments import AttachOptions
+    from mailblast.cli.authenticity import AuthenticityOptions
     from mailblast.cli.bulk_run import BulkOptions, run_bulk
+    from mailblast.cli.pacing import PaceFlags
+    from mailblast.cli.queue_url import queue_of
+    from mailblast.cli.watch import WatchSettings
 
     if dry_run and test_to:
         raise UsageError("--dry-run and --test-to exclude each other.", fix="Give one of them.")
+    if wait and queue is None:
+        raise UsageError("--wait is for --queue redis://…", fix="Without --queue the command stays anyway.")
     settings = Settings.load()
     given = BulkOptions(
         list_source=list_,
@@ -126,6 +158,16 @@ def bulk(
         via=via,
         campaign=campaign,
         key=key,
+        attach=AttachOptions(tuple(attach or ()), attach_folder, compress, stdin_reader="LIST" if list_ == "-" else ""),
+        authenticity=AuthenticityOptions(
+            dkim=dkim,
+            dkim_key=dkim_key,
+            unsubscribe=tuple(unsubscribe or ()),
+            list_id=list_id,
+            feedback_id=feedback_id,
+            auto_submitted=auto_submitted,
+            inline_css=not no_inline_css,
+        ),
         list_format=list_format,
         encoding=encoding,
         email_column=email_column,
@@ -134,6 +176,7 @@ def bulk(
         connections=connections,
         messages_per_connection=messages_per_connection,
         rates=tuple(rate or ()),
+        pacing=PaceFlags(tuple(domain_rate or ()), daily_cap, warm_up, warm_up_table),
         retry_for_s=parse_duration_s(retry_for or settings.text("MAILBLAST_RETRY_FOR") or "1h"),
         limit=limit,
         sample=parse_share(sample) if sample else 1.0,
@@ -145,6 +188,16 @@ def bulk(
         processes=parse_processes(processes or settings.text("MAILBLAST_PROCESSES") or "1"),
         yes=yes,
         json_log=log_format is options.LogFormat.JSON,
+        queue=queue_of(settings, queue),
+        wait=wait,
+        priority=priority,
+        watching=WatchSettings.of(
+            settings,
+            alert_command=alert_command,
+            alert_webhook=alert_webhook,
+            metrics_file=metrics_file,
+            metrics_port=metrics_port,
+        ),
     )
     return run_bulk(given, settings, Terminal(json_output=json_output, quiet=quiet))
 

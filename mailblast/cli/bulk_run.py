@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop, outcome_text
+from mailblast.cli.attachments import load_attachments
+from mailblast.cli.authenticity import authenticity_of
 from mailblast.cli.child_process import ChildOptions, command
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
 from mailblast.cli.rehearsal import rehearse
@@ -20,12 +22,16 @@ from mailblast.errors import JournalError, MailblastError, UsageError
 from mailblast.executors.child import ChildWork
 from mailblast.executors.inline import InlineExecutor
 from mailblast.executors.processes import ProcessesExecutor
+from mailblast.executors.queue.files import is_queued
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.journal import ClaimPolicy, Journal
+from mailblast.message.attachments.size import check_total_size
+from mailblast.message.builder import UNSUBSCRIBE_URL, MessageBuilder
 from mailblast.model.campaign import Campaign
 from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
 from mailblast.recipients.recipients import RecipientSettings, read_recipients
+from mailblast.render.inline_images import with_inline_images
 from mailblast.render.renderer import Renderer
 from mailblast.render.template import fingerprint, load_template
 
@@ -33,10 +39,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mailblast.cli.attachments import AttachOptions
+    from mailblast.cli.authenticity import AuthenticityOptions
     from mailblast.cli.campaigns import Transport
     from mailblast.cli.options import ListFormat
+    from mailblast.cli.pacing import PaceFlags
     from mailblast.cli.settings import Settings
     from mailblast.cli.terminal import Terminal
+    from mailblast.cli.watch import WatchSettings
+    from mailblast.delivery.pace import Pace
     from mailblast.executors.executor import Executor, MakeExecutor, OnDone, OnOutcome
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Template
@@ -46,8 +57,6 @@ if TYPE_CHECKING:
 
 #: A first run of more recipients than this to a real provider is asked about on a terminal.
 ASK_ABOVE = 1000
-#: A rate up to this is kept by one process: shared, part of it would be lost whenever one of several has nothing to do.
-ONE_PROCESS_PER_S = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class BulkOptions:
     via: str | None
     campaign: str | None
     key: str | None
+    attach: AttachOptions
+    authenticity: AuthenticityOptions
     list_format: ListFormat | None
     encoding: str
     email_column: str | None
@@ -70,6 +81,7 @@ class BulkOptions:
     connections: int | None
     messages_per_connection: int | None
     rates: tuple[str, ...]
+    pacing: PaceFlags
     retry_for_s: float
     limit: int | None
     sample: float
@@ -81,6 +93,11 @@ class BulkOptions:
     processes: int
     yes: bool
     json_log: bool
+    watching: WatchSettings
+    #: An URL, ``HERE``, or None where nothing is queued.
+    queue: str | None = None
+    wait: bool = False
+    priority: int = 5
 
     @property
     def selection(self) -> Selection:
@@ -108,6 +125,10 @@ def run_bulk(options: BulkOptions, settings: Settings, terminal: Terminal) -> in
             return rehearse(job)
         if options.test_to:
             return send_test_message(job, options.test_to)
+        if options.queue is not None:
+            from mailblast.cli.queueing import queue_bulk
+
+            return queue_bulk(job)
         return job.run()
 
 
@@ -130,7 +151,9 @@ class BulkJob:
         self.terminal = terminal
         self.stack = stack
         self.clock = SystemClock()
-        self.template: Template = load_template(options.template, subject=options.subject)
+        pictures = with_inline_images(load_template(options.template, subject=options.subject))
+        self.template: Template = pictures.template
+        self._pictures = pictures.attachments
         self.transport: Transport = campaigns.transport_of(
             settings,
             options.via,
@@ -138,17 +161,26 @@ class BulkJob:
             messages_per_connection=options.messages_per_connection,
             rates=options.rates,
             clock=self.clock,
+            pacing=options.pacing,
         )
         self.provider = self.transport.provider
         self.notices = campaigns.show_notices(settings, self.transport)
         self._sender = campaigns.sender_of(settings, options.sender, self.template, self.provider)
         self._reply_to = campaigns.reply_to_of(settings, options.reply_to, self.template)
+        self._authenticity = authenticity_of(options.authenticity, settings, self.transport, self._sender.address)
+        self.keys = self._authenticity.keys
+        self.notices += self._authenticity.notices
         self.reader: RowReader = stack.enter_context(
             campaigns.open_rows(options.list_source, options.list_format, options.encoding)
         )
         self.recipients: Iterator[Recipient | BadRow] = self.read(self.reader)
         # Compiled before anything is recorded, so that a mistake leaves no campaign behind.
-        Renderer(self.template)
+        renderer = Renderer(self.template)
+        if UNSUBSCRIBE_URL not in (self.reader.columns or ()):
+            self.notices += self._authenticity.notices_on(renderer.variables)
+        self._attached = load_attachments(options.attach, settings, terminal, stack)
+        self.check_attachments()
+        MessageBuilder(self._campaign("check"), self.keys)
 
     def read(self, reader: RowReader) -> Iterator[Recipient | BadRow]:
         """Read recipients by this mailing's options."""
@@ -157,14 +189,28 @@ class BulkJob:
 
     def campaign(self, journal: Journal) -> Campaign:
         """Return the campaign as executors get it."""
-        return Campaign(self.options.name, journal.token, self.template, self._sender, self._reply_to)
+        return self._campaign(journal.token)
+
+    def _campaign(self, token: str) -> Campaign:
+        campaign = Campaign(self.options.name, token, self.template, self._sender, self._reply_to)
+        campaign = self._authenticity.on(self._attached.on(campaign))
+        return campaign._replace(attachments=(*self._pictures, *campaign.attachments))
+
+    def check_attachments(self) -> None:
+        """Refuse what the provider would not take, by what is known of it by now."""
+        check_total_size(self._attached.attachments, self.provider.limits.size_bytes, provider=self.provider.name)
 
     def run(self) -> int:
         """Send, and return the exit code."""
-        options, journal = self.options, self._open_journal()
+        options, journal = self.options, self.open_journal()
+        if is_queued(journal.folder):
+            raise UsageError(
+                f"Campaign '{options.name}' is queued.",
+                fix=f"Deliver it with 'mailblast worker', add to it with --queue, or end it: mailblast cancel {options.name}.",
+            )
         counts = journal.counts()
-        self._refuse_after_outbox(journal, accepted=counts[State.ACCEPTED])
-        if not any(counts.values()) and not self._may_start():
+        self.refuse_after_outbox(journal, accepted=counts[State.ACCEPTED])
+        if not any(counts.values()) and not self.may_start():
             self.terminal.warn("mailblast: nothing was sent.")
             return ExitCode.USAGE
         start = journal.begin_run(provider=self.provider.name, template_fingerprint=fingerprint(self.template))
@@ -184,11 +230,11 @@ class BulkJob:
             # Nothing was handed out: no connection, no login, or a template that does not compile.
             journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
             raise
-        code = self._record_end(journal, result, snapshot)
+        code = self.record_end(journal, result, snapshot)
         outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)
         return code
 
-    def _record_end(self, journal: Journal, result: RunResult, snapshot: Snapshot) -> int:
+    def record_end(self, journal: Journal, result: RunResult, snapshot: Snapshot) -> int:
         """Record how the run ended and let the campaign go; return the exit code.
 
         Where that cannot be written, the outcomes are in the segments all the same, and the next run settles them.
@@ -210,7 +256,7 @@ class BulkJob:
                 code = max(code, ExitCode.STOPPED)
         return code
 
-    def _refuse_after_outbox(self, journal: Journal, *, accepted: int) -> None:
+    def refuse_after_outbox(self, journal: Journal, *, accepted: int) -> None:
         """Refuse to go on by mail with a campaign that was written into a folder: nobody has got that."""
         if accepted and self.provider.leaves_machine and journal.earlier_providers() == {campaigns.OUTBOX}:
             raise UsageError(
@@ -219,7 +265,8 @@ class BulkJob:
                 fix=f"Give the real mailing a name of its own, such as --campaign {self.options.name}-sent.",
             )
 
-    def _open_journal(self) -> Journal:
+    def open_journal(self) -> Journal:
+        """Open the campaign's journal; it is closed with the stack."""
         journal = Journal.open(self.settings.home, self.options.name, clock=self.clock, durable=self.options.durable)
         self.stack.callback(journal.close)
         return journal
@@ -227,22 +274,37 @@ class BulkJob:
     async def _deliver(self, journal: Journal) -> tuple[RunResult, Snapshot]:
         options = self.options
         # Compiled and connected here first, so that a mistake is told once and before anything starts.
-        Composer(self.campaign(journal))
+        Composer(self.campaign(journal), self.keys)
         await self.provider.open()
-        processes = self._processes()
+        try:
+            self.check_attachments()
+        except UsageError:
+            await self.provider.close()
+            raise
+        # Only now: some providers tell their limits when they are opened.
+        pace = self.make_pace()
+        self.stack.callback(pace.close)
+        processes = self._processes(pace)
         if processes > 1:
             await self.provider.close()
         try:
             monitor = Monitor(
                 self.clock,
                 total_bytes=self.reader.size_bytes,
-                rate_limit_per_s=self.transport.throttle.per_second,
+                rate_limit_per_s=pace.per_second,
             )
             settings = RunSettings(
-                options.batch_size, options.batches, options.retry_for_s, options.selection, options.policy
+                options.batch_size,
+                options.batches,
+                options.retry_for_s,
+                options.selection,
+                options.policy,
+                rate_limit_per_s=pace.per_second,
             )
             make_executor = (
-                self._many(journal, settings, processes) if processes > 1 else self._inline(journal, settings)
+                self._many(journal, settings, pace, processes)
+                if processes > 1
+                else self._inline(journal, settings, pace)
             )
             run = CampaignRun(
                 journal,
@@ -260,25 +322,40 @@ class BulkJob:
                 provider=self.provider.name,
                 json_log=options.json_log,
                 clock=self.clock,
-            ):
+                watching=options.watching,
+            ) as watch:
                 result = await run.run()
+                watch.ended(result.stopped)
                 # Before connections are closed, which takes its time and is no part of the rate.
                 return result, monitor.snapshot()
         finally:
             await self.provider.close()
 
-    def _processes(self) -> int:
-        limit = self.transport.throttle.per_second
-        if limit is not None and limit <= ONE_PROCESS_PER_S:
-            return 1
-        return min(self.options.processes, self.provider.limits.concurrency)
+    def make_pace(self) -> Pace:
+        """Return what keeps to the limits; tell where others do not keep to them, or the past is not known."""
+        pace = self.transport.make_pace(self.clock)
+        if pace.trouble:
+            self.terminal.warn(
+                f"mailblast: limits are kept by this run alone, and forgotten at its end: {pace.trouble} "
+                f"({self.transport.limits_file})."
+            )
+        if pace.damaged:
+            self.terminal.warn(
+                f"mailblast: {self.transport.limits_file} was damaged and is made anew; what was sent today before is "
+                "not counted."
+            )
+        return pace
 
-    def _inline(self, journal: Journal, settings: RunSettings) -> MakeExecutor:
+    def _processes(self, pace: Pace) -> int:
+        # Limits that are not shared would be kept by each process for itself.
+        return 1 if pace.trouble else min(self.options.processes, self.provider.limits.concurrency)
+
+    def _inline(self, journal: Journal, settings: RunSettings, pace: Pace) -> MakeExecutor:
         def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
             pipeline = Pipeline(
-                Composer(self.campaign(journal)),
+                Composer(self.campaign(journal), self.keys, composition=self.provider.wants_composition),
                 journal.segment(),
-                self.transport.throttle,
+                pace,
                 provider_name=self.provider.name,
                 clock=self.clock,
                 on_outcome=on_outcome,
@@ -288,14 +365,21 @@ class BulkJob:
 
         return make
 
-    def _many(self, journal: Journal, settings: RunSettings, processes: int) -> MakeExecutor:
+    def _many(self, journal: Journal, settings: RunSettings, pace: Pace, processes: int) -> MakeExecutor:
         options = self.options
-        shared = ChildOptions(options.via, 1, options.messages_per_connection, options.rates, processes)
+        dkim_key = options.authenticity.dkim_key
+        shared = ChildOptions(
+            options.via,
+            1,
+            options.messages_per_connection,
+            processes,
+            dkim_key=str(dkim_key) if dkim_key is not None else None,
+        )
 
         def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
             return ProcessesExecutor(
                 lambda index, fd: command(index, fd, self.transport, shared),
-                ChildWork(self.campaign(journal), journal.folder, options.durable),
+                ChildWork(self.campaign(journal), journal.folder, options.durable, pace.resolved()),
                 journal,
                 self.clock,
                 count=processes,
@@ -306,7 +390,7 @@ class BulkJob:
 
         return make
 
-    def _may_start(self) -> bool:
+    def may_start(self) -> bool:
         """Ask before a large first run to a real provider, where somebody can answer."""
         options = self.options
         if options.yes or not self.provider.leaves_machine or not self.terminal.interactive:

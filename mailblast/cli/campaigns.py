@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mailblast.cli.options import ListFormat
     from mailblast.cli.settings import Settings
     from mailblast.clock import Clock
-    from mailblast.delivery.throttle import Throttle
+    from mailblast.cli.pacing import PaceFlags, PaceOptions
+    from mailblast.delivery.pace import Pace, PaceSettings
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Mailbox, Template
     from mailblast.providers.dsn import Dsn
@@ -34,9 +35,24 @@ class Transport(NamedTuple):
 
     dsn: Dsn
     provider: Provider
-    throttle: Throttle
     #: True where nothing was configured and the embedded outbox stands in.
     is_default: bool
+    #: The limits that were asked for.
+    asked: PaceOptions
+    #: The file that keeps and shares them.
+    limits_file: Path
+
+    def pace(self) -> PaceSettings:
+        """Return all limits, with those that the provider has told by now: some tell theirs when they are opened."""
+        from mailblast.cli.pacing import pace_settings
+
+        return pace_settings(self.asked, self.provider.limits, self.limits_file)
+
+    def make_pace(self, clock: Clock) -> Pace:
+        """Return what keeps to these limits; closed by the caller."""
+        from mailblast.delivery.pace import Pace
+
+        return Pace(self.pace(), clock)
 
 
 def campaign_name(template: Path, list_source: str) -> str:
@@ -121,7 +137,7 @@ def transport_of(
     messages_per_connection: int | None,
     rates: Sequence[str] | None,
     clock: Clock,
-    share: tuple[int, int] = (0, 1),
+    pacing: PaceFlags | None = None,
 ) -> Transport:
     """Make the provider that is asked for, without opening it.
 
@@ -130,14 +146,14 @@ def transport_of(
         via: Flag.
         connections: Flag; of this process alone.
         messages_per_connection: Flag.
-        rates: Flag; of all processes together.
+        rates: Flag.
         clock: Ages and time-outs.
-        share: Which of how many processes this one is; each has its share of the rates.
+        pacing: Further flags about the pace.
 
     Raises:
         UsageError: The DSN, a rate or a setting cannot be honoured.
     """
-    from mailblast.delivery.throttle import Rate, Throttle, parse_rate
+    from mailblast.cli.pacing import PaceFlags, account_file, read_pace_options
     from mailblast.providers.dsn import parse_dsn
     from mailblast.providers.registry import make_provider
 
@@ -156,13 +172,9 @@ def transport_of(
         messages_per_connection=settings.number("MAILBLAST_MESSAGES_PER_CONNECTION", messages_per_connection),
         clock=clock,
     )
-    texts = rates or (settings.text("MAILBLAST_RATE") or "").split()
-    asked = [rate for rate in map(parse_rate, texts) if rate is not None]
-    if not texts and provider.limits.rate_per_s is not None:
-        asked = [Rate(provider.limits.rate_per_s, 1.0)]
-    if share != (0, 1):
-        asked = [rate._replace(recipients=share_of(int(rate.recipients), *share)) for rate in asked]
-    return Transport(dsn, provider, Throttle(tuple(asked)), is_default=not via and not configured)
+    asked = read_pace_options(pacing or PaceFlags(), rates or (), settings, dsn)
+    file = account_file(settings, dsn, provider.name)
+    return Transport(dsn, provider, is_default=not via and not configured, asked=asked, limits_file=file)
 
 
 def share_of(total: int, index: int, count: int) -> int:

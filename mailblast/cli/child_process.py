@@ -7,29 +7,32 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.cli import campaigns, loop
+from mailblast.cli.authenticity import keys_of
 from mailblast.cli.settings import Settings
 from mailblast.clock import SystemClock
 from mailblast.executors.child import serve
 
 if TYPE_CHECKING:
     from mailblast.cli.campaigns import Transport
-    from mailblast.delivery.throttle import Throttle
+    from mailblast.model.campaign import Keys
     from mailblast.providers.provider import Provider
 
 
 class ChildOptions(NamedTuple):
-    """The flags of the run that concern a child, and its share of what they allow."""
+    """The flags of the run that concern a child's provider, and its share of the connections."""
 
     via: str | None
     connections: int
     messages_per_connection: int | None
-    rates: tuple[str, ...]
     processes: int
     #: Which of them it is, from 0.
     number: int = 0
+    #: File of the DKIM key; None where the settings say.
+    dkim_key: str | None = None
 
 
 def command(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
@@ -45,19 +48,21 @@ def main() -> None:
     options = ChildOptions(*json.loads(sys.argv[2]))
     clock = SystemClock()
 
-    def make_transport() -> tuple[Provider, Throttle]:
-        transport = campaigns.transport_of(
+    def make_provider() -> Provider:
+        # How fast it may go comes with the work.
+        return campaigns.transport_of(
             Settings.load(),
             options.via,
             connections=options.connections,
             messages_per_connection=options.messages_per_connection,
-            rates=options.rates,
+            rates=None,
             clock=clock,
-            share=(options.number, options.processes),
-        )
-        return transport.provider, transport.throttle
+        ).provider
 
-    loop.run(serve(int(sys.argv[1]), make_transport, clock))
+    def make_keys() -> Keys:
+        return keys_of(Settings.load(), Path(options.dkim_key) if options.dkim_key is not None else None)
+
+    loop.run(serve(int(sys.argv[1]), make_provider, clock, make_keys))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, TypeVar
 
 from mailblast.errors import RunInterruptedError
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: New objects between two looks for cycles. A message makes some dozens, hardly ever in a cycle, and counting frees
+#: them: Python's own 700 would have it look several times a batch, which costs 6 µs a message.
+COLLECT_EVERY = 100_000
+
 
 def run(work: Coroutine[None, None, T]) -> T:
     """Run a coroutine to its end, on uvloop where it is installed.
@@ -19,6 +24,9 @@ def run(work: Coroutine[None, None, T]) -> T:
     Raises:
         RunInterruptedError: Ctrl-C, where the work does not handle it itself.
     """
+    # What is loaded by now stays; it need not be looked through again and again.
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)

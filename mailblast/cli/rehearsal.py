@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mailblast.cli.cost_of_run import RunCost, cost_of_run
 from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.outcome_text import counts_json
 from mailblast.delivery.composer import Composer, ContentChangedError
@@ -14,6 +15,8 @@ from mailblast.lists.chunks import chunks
 from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mailblast.cli.bulk_run import BulkJob
     from mailblast.model.message import Message
     from mailblast.model.recipient import Batch
@@ -34,7 +37,7 @@ class Rehearsal:
     def __init__(self, job: BulkJob, journal: Journal) -> None:
         self._job = job
         self._journal = journal
-        self._composer = Composer(job.campaign(journal))
+        self._composer = Composer(job.campaign(journal), job.keys)
         self._intake = Intake(
             journal,
             job.options.policy,
@@ -47,6 +50,8 @@ class Rehearsal:
         self.samples: list[Message] = []
         self.faults: list[Outcome] = []
         self.size_bytes = 0
+        #: Of these, attachments as encoded.
+        self.attached_bytes = 0
         self.broken: ListError | None = None
 
     @property
@@ -94,6 +99,7 @@ class Rehearsal:
             else:
                 self.counts[State.UNSENT] += 1
                 self.size_bytes += message.size
+                self.attached_bytes += sum(map(len, message.parts[1::2]))
                 if len(self.samples) < SHOWN_MESSAGES:
                     self.samples.append(message)
 
@@ -110,8 +116,9 @@ def rehearse(job: BulkJob) -> int:
     rehearsal = Rehearsal(job, journal)
     rehearsal.run()
     terminal = job.terminal
-    terminal.json(_as_json(job, rehearsal))
-    for line in _lines(job, rehearsal):
+    cost = _cost(job, rehearsal)
+    terminal.json(_as_json(job, rehearsal, cost))
+    for line in (*_lines(job, rehearsal), *_estimate(job, rehearsal, cost)):
         terminal.result(line)
     if rehearsal.broken is not None:
         terminal.warn(f"mailblast: {rehearsal.broken}")
@@ -127,11 +134,22 @@ def _exit_code(rehearsal: Rehearsal) -> ExitCode:
 
 def _duration_s(job: BulkJob, messages: int) -> float | None:
     """Return how long the limits make a run last at least; None without limits."""
-    rate = job.transport.throttle.per_second
+    rate = job.transport.pace().per_second
     return messages / rate if rate else None
 
 
-def _as_json(job: BulkJob, rehearsal: Rehearsal) -> dict[str, Any]:
+def _cost(job: BulkJob, rehearsal: Rehearsal) -> RunCost | None:
+    """Return what the run costs; None where nobody would be sent anything."""
+    messages = rehearsal.counts[State.UNSENT]
+    if not messages:
+        return None
+    from mailblast.costs.plan import BASE64_GROWTH
+
+    attached = round(rehearsal.attached_bytes / BASE64_GROWTH / messages)
+    return cost_of_run(job.transport.dsn.scheme, job.provider.name, messages, attached)
+
+
+def _as_json(job: BulkJob, rehearsal: Rehearsal, cost: RunCost | None) -> dict[str, Any]:
     messages = rehearsal.counts[State.UNSENT]
     return {
         "campaign": job.options.name,
@@ -143,6 +161,7 @@ def _as_json(job: BulkJob, rehearsal: Rehearsal) -> dict[str, Any]:
         "messages": messages,
         "size_bytes": rehearsal.size_bytes,
         "duration_s": _duration_s(job, messages),
+        "cost": cost.to_json() if cost else None,
         "provider": job.provider.name,
         "stopped": str(rehearsal.broken) if rehearsal.broken else None,
         "exit_code": int(_exit_code(rehearsal)),
@@ -155,7 +174,6 @@ def _lines(job: BulkJob, rehearsal: Rehearsal) -> list[str]:
     for number, message in enumerate(rehearsal.samples, 1):
         lines += [f"--- message {number} of {messages:,}, to {message.recipient} ---", *_shown(message), ""]
     lines.append(f"{job.options.name}: dry run of {rehearsal.rows:,} rows; nothing was sent")
-    lines.append(f"  would send {messages:>9,}  by {job.provider.name}")
     lines += [
         f"  {state.value:<10} {rehearsal.counts[state]:>9,}"
         for state in (State.INVALID, State.DUPLICATE, State.SUPPRESSED, State.IN_DOUBT)
@@ -165,14 +183,22 @@ def _lines(job: BulkJob, rehearsal: Rehearsal) -> list[str]:
         held = f", of these {rehearsal.held:,} in doubt and held" if rehearsal.held else ""
         why = f"nothing to do: settled before, or not in the sample{held}"
         lines.append(f"  {'skipped':<10} {rehearsal.skipped:>9,}  {why}")
-    if messages:
-        average = rehearsal.size_bytes / messages / 1024
-        lines.append(f"  size       {rehearsal.size_bytes / 1024**2:>9,.1f}  MB in all, {average:,.1f} KB a message")
-        lines.append(f"  duration   {_duration_text(_duration_s(job, messages)):>9}")
     lines += [f"  row {fault.row}: {fault.address or '(no address)'}: {fault.text}" for fault in rehearsal.faults]
     if rehearsal.counts[State.INVALID] > len(rehearsal.faults):
         lines.append(f"  … and {rehearsal.counts[State.INVALID] - len(rehearsal.faults):,} more invalid rows")
     return lines
+
+
+def _estimate(job: BulkJob, rehearsal: Rehearsal, cost: RunCost | None) -> Iterator[str]:
+    """Yield what the run comes to: recipients, size, cost, duration."""
+    messages = rehearsal.counts[State.UNSENT]
+    yield f"  would send {messages:>9,}  by {job.provider.name}"
+    if cost is not None:
+        amount, told = cost.words()
+        average = rehearsal.size_bytes / messages / 1024
+        yield f"  size       {rehearsal.size_bytes / 1024**2:>9,.1f}  MB in all, {average:,.1f} KB a message"
+        yield f"  cost       {amount:>9}  {told}"
+        yield f"  duration   {_duration_text(_duration_s(job, messages)):>9}"
 
 
 def _duration_text(seconds: float | None) -> str:
@@ -187,8 +213,12 @@ def _shown(message: Message) -> list[str]:
     from email import policy
     from email.parser import BytesParser
 
-    parsed = BytesParser(policy=policy.default).parsebytes(b"".join(message.parts))
-    lines = [f"{name}: {parsed[name]}" for name in ("From", "To", "Reply-To", "Subject") if parsed[name]]
+    # Every second part is the content of an attachment, which nobody wants to read here.
+    frame = b"".join(part for part in message.parts[::2] if isinstance(part, bytes))
+    parsed = BytesParser(policy=policy.default).parsebytes(frame)
+    names = ("From", "To", "Reply-To", "Subject", "List-Unsubscribe")
+    lines = [f"{name}: {parsed[name]}" for name in names if parsed[name]]
+    lines += [f"Attached: {part.get_filename()}" for part in parsed.iter_attachments() if part.get_filename()]
     body = parsed.get_body(("plain", "html"))
     text = body.get_content() if body is not None else ""
     return [*lines, "", *str(text).rstrip().splitlines()]

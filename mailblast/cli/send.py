@@ -42,6 +42,16 @@ def send(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FILE.json", help="Template variables as one JSON object.")
     ] = None,
+    attach: options.Attach = None,
+    attach_folder: options.AttachFolder = None,
+    compress: options.CompressOption = options.Compress.AUTO,
+    unsubscribe: options.Unsubscribe = None,
+    list_id: options.ListId = None,
+    feedback_id: options.FeedbackId = None,
+    auto_submitted: options.AutoSubmitted = False,
+    dkim: options.DkimOption = None,
+    dkim_key: options.DkimKey = None,
+    no_inline_css: options.NoInlineCss = False,
     sender: options.Sender = None,
     reply_to: options.ReplyTo = None,
     via: options.Via = None,
@@ -65,6 +75,8 @@ def send(
 
       echo "All done" | mailblast send --to ops@example.com -s Backup --text -
     """
+    from mailblast.cli.attachments import AttachOptions
+    from mailblast.cli.authenticity import AuthenticityOptions
     from mailblast.cli.send_run import run_send
     from mailblast.render.template import inline_template, load_template
 
@@ -85,6 +97,18 @@ def send(
         content,
         Settings.load(),
         Terminal(json_output=json_output, quiet=quiet),
+        attach=AttachOptions(
+            tuple(attach or ()), attach_folder, compress, stdin_reader="the message" if "-" in (text, html) else ""
+        ),
+        authenticity=AuthenticityOptions(
+            dkim=dkim,
+            dkim_key=dkim_key,
+            unsubscribe=tuple(unsubscribe or ()),
+            list_id=list_id,
+            feedback_id=feedback_id,
+            auto_submitted=auto_submitted,
+            inline_css=not no_inline_css,
+        ),
         sender=sender,
         reply_to=reply_to,
         via=via,

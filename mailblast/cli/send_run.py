@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop, outcome_text
+from mailblast.cli.attachments import load_attachments
+from mailblast.cli.authenticity import authenticity_of
 from mailblast.cli.exit_codes import exit_code_of, exit_code_of_counts
 from mailblast.clock import SystemClock
 from mailblast.errors import CampaignLockedError, MailblastError
 from mailblast.executors.once import deliver_claims
 from mailblast.executors.run import RunResult
 from mailblast.journal.journal import ClaimPolicy, Journal
+from mailblast.message.builder import MessageBuilder
 from mailblast.model.campaign import Campaign
 from mailblast.model.outcome import State, unsent
 from mailblast.monitor.metrics import Monitor
+from mailblast.render.inline_images import with_inline_images
 from mailblast.render.template import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from mailblast.cli.attachments import Attached, AttachOptions
+    from mailblast.cli.authenticity import AuthenticityOptions
     from mailblast.cli.campaigns import Transport
     from mailblast.cli.settings import Settings
     from mailblast.cli.terminal import Terminal
     from mailblast.clock import Clock
-    from mailblast.model.campaign import Template
+    from mailblast.model.campaign import Keys, Template
     from mailblast.model.outcome import Outcome
     from mailblast.model.recipient import Claim, Recipient
 
@@ -45,24 +52,59 @@ def run_send(
     sender: str | None,
     reply_to: str | None,
     via: str | None,
+    attach: AttachOptions,
+    authenticity: AuthenticityOptions,
 ) -> int:
     """Send one message to each recipient, record it, tell it, and return the exit code."""
+    with contextlib.ExitStack() as stack:
+        attached = load_attachments(attach, settings, terminal, stack)
+        pictures = with_inline_images(template)
+        attached = attached._replace(attachments=(*pictures.attachments, *attached.attachments))
+        return _run_send(
+            recipients,
+            pictures.template,
+            settings,
+            terminal,
+            attached,
+            authenticity,
+            sender=sender,
+            reply_to=reply_to,
+            via=via,
+        )
+
+
+def _run_send(
+    recipients: Sequence[Recipient],
+    template: Template,
+    settings: Settings,
+    terminal: Terminal,
+    attached: Attached,
+    authenticity: AuthenticityOptions,
+    *,
+    sender: str | None,
+    reply_to: str | None,
+    via: str | None,
+) -> int:
     clock = SystemClock()
     transport = campaigns.transport_of(
         settings, via, connections=1, messages_per_connection=None, rates=None, clock=clock
     )
     mailbox = campaigns.sender_of(settings, sender, template, transport.provider)
     answers = campaigns.reply_to_of(settings, reply_to, template)
-    for notice in campaigns.show_notices(settings, transport):
+    trust = authenticity_of(authenticity, settings, transport, mailbox.address)
+    base = trust.on(attached.on(Campaign(CAMPAIGN, "check", template, mailbox, answers)))
+    # Before anything is recorded.
+    MessageBuilder(base, trust.keys)
+    for notice in (*campaigns.show_notices(settings, transport), *trust.notices):
         terminal.warn(f"mailblast: {notice}")
     monitor = Monitor(clock)
     with contextlib.closing(open_journal(settings.home, clock)) as journal:
         journal.begin_run(provider=transport.provider.name, template_fingerprint=fingerprint(template))
         claims = journal.claim(recipients, ClaimPolicy())
         journal.record_faults(claims.duplicates)
-        campaign = Campaign(CAMPAIGN, journal.token, template, mailbox, answers)
+        campaign = base._replace(token=journal.token)
         started_s = clock.now()
-        outcomes, stopped = _deliver(claims.claims, campaign, transport, journal, clock, monitor)
+        outcomes, stopped = _deliver(claims.claims, campaign, trust.keys, transport, journal, clock, monitor)
         counts = dict.fromkeys(State, 0)
         for outcome in (*outcomes, *claims.duplicates):
             counts[outcome.state] += 1
@@ -113,6 +155,7 @@ def open_journal(home: Path, clock: Clock) -> Journal:
 def _deliver(
     claims: Sequence[Claim],
     campaign: Campaign,
+    keys: Keys,
     transport: Transport,
     journal: Journal,
     clock: Clock,
@@ -121,7 +164,8 @@ def _deliver(
     """Return the outcomes, and what stopped the delivery; what could not even begin is unsent."""
     if not claims:
         return [], None
-    work = deliver_claims(claims, campaign, transport.provider, transport.throttle, journal, clock, monitor.record)
+    make_pace = functools.partial(transport.make_pace, clock)
+    work = deliver_claims(claims, campaign, transport.provider, make_pace, journal, clock, monitor.record, keys=keys)
     try:
         return loop.run(work)
     except MailblastError as error:

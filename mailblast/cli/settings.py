@@ -29,12 +29,21 @@ TOP_LEVEL = {
         "reply-to",
         "home",
         "rate",
+        "domain-rate",
+        "daily-cap",
+        "warm-up",
         "connections",
         "messages-per-connection",
         "batch-size",
         "batches",
         "retry-for",
         "processes",
+        "queue",
+        "queue-lease",
+        "unsubscribe",
+        "unsubscribe-secret",
+        "list-id",
+        "feedback-id",
         "tmp",
         "alert-command",
         "alert-webhook",
@@ -42,8 +51,14 @@ TOP_LEVEL = {
         "metrics-port",
     )
 }
-TABLES = {"smtp": {"host": "SMTP_HOST", "port": "SMTP_PORT", "user": "SMTP_USER", "password": "SMTP_PASSWORD"}}
-SECRET_NAMES = frozenset({"SMTP_PASSWORD"})
+TABLES = {
+    "smtp": {"host": "SMTP_HOST", "port": "SMTP_PORT", "user": "SMTP_USER", "password": "SMTP_PASSWORD"},
+    "dkim": {
+        name: f"MAILBLAST_DKIM_{name.upper().replace('-', '_')}"
+        for name in ("domain", "selector", "key", "ed25519-selector", "ed25519-key")
+    },
+}
+SECRET_NAMES = frozenset({"SMTP_PASSWORD", "MAILBLAST_UNSUBSCRIBE_SECRET"})
 
 
 class Settings:
@@ -143,7 +158,8 @@ class Settings:
         return values
 
     def _warn_if_open(self, path: Path, values: Mapping[str, object]) -> None:
-        if SECRET_NAMES & set(values) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        has_key = any(str(value).lstrip().startswith("-----BEGIN") for value in values.values())
+        if (has_key or SECRET_NAMES & set(values)) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             self.warnings.append(f"{path.name} holds a password and others may read it. Do: chmod 600 {path.name}")
 
 

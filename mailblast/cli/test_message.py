@@ -26,7 +26,7 @@ def send_test_message(job: BulkJob, test_to: str) -> int:
     journal = Journal.scratch(clock=job.clock)
     job.stack.callback(journal.close)
     claims = journal.claim([first._replace(address=address, key=address)], ClaimPolicy()).claims
-    work = deliver_claims(claims, job.campaign(journal), job.provider, job.transport.throttle, journal, job.clock)
+    work = deliver_claims(claims, job.campaign(journal), job.provider, job.make_pace, journal, job.clock, keys=job.keys)
     (outcome,), stopped = loop.run(work)
     if stopped is not None:
         raise stopped

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from mailblast.delivery.composer import ContentChangedError
+from mailblast.delivery.line import Line
+from mailblast.delivery.pace import PATIENCE_S, said_of
 from mailblast.delivery.retry import Action, Breaker, decide
 from mailblast.errors import AccountError, MailblastError, ProviderUnavailableError, RowFaultError
 from mailblast.model.outcome import Attempt, Disposition, Outcome, State
+from mailblast.model.reply import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mailblast.clock import Clock
     from mailblast.delivery.composer import Composer
-    from mailblast.delivery.throttle import Throttle
+    from mailblast.delivery.pace import Pace
+    from mailblast.delivery.retry import Decision
     from mailblast.model.message import Message
     from mailblast.model.recipient import Batch, Claim
 
+    #: Told what is still to come of a batch.
+    Late = Callable[[asyncio.Future[list[Outcome]]], None]
 
 #: What an outcome says where there is no reply to quote.
 LOST_REPLY = "the connection broke after the message was complete and before the reply"
+#: Claims of slow domains that are held in memory, about 1.5 KB each. Further ones go back to the journal, and are
+#: sent when the list is at its end, so that those who come after them in the list need not wait.
+MAX_PARKED = 5_000
+#: How often it is looked whether what was slowed down has recovered.
+RECOVER_S = 1.0
 
 
 class Log(Protocol):
@@ -45,18 +54,21 @@ class Log(Protocol):
 class _Pending:
     """A batch under way."""
 
-    __slots__ = ("done", "outcomes", "remaining")
+    __slots__ = ("done", "late", "outcomes", "parked", "remaining")
 
-    def __init__(self, size: int, done: asyncio.Future[list[Outcome]]) -> None:
+    def __init__(self, size: int, done: asyncio.Future[list[Outcome]], late: Late | None) -> None:
         self.outcomes: list[Outcome | None] = [None] * size
         self.remaining = size
+        #: Of these, how many are in the lane of a slow domain.
+        self.parked = 0
         self.done = done
+        self.late = late
 
 
 class _Work:
     """One claim under way."""
 
-    __slots__ = ("begun", "claim", "index", "message", "pending", "requeues")
+    __slots__ = ("begun", "claim", "index", "message", "parked", "pending", "requeues")
 
     def __init__(self, claim: Claim, pending: _Pending, index: int) -> None:
         self.claim = claim
@@ -64,7 +76,12 @@ class _Work:
         self.index = index
         self.requeues = 0
         self.begun = False
+        self.parked = False
         self.message: Message | None = None
+
+
+def _domain(work: _Work) -> str:
+    return work.claim.recipient.address.rpartition("@")[2]
 
 
 class Pipeline:
@@ -76,7 +93,7 @@ class Pipeline:
     Args:
         composer: Makes the messages.
         log: Gets a mark before and an outcome after each message that may have left.
-        throttle: The limits on handing out.
+        pace: The limits on handing out, and what follows from replies that ask to slow down.
         provider_name: For outcomes.
         clock: Times and waits.
         on_outcome: Called once for each outcome, when it is known.
@@ -86,7 +103,7 @@ class Pipeline:
         self,
         composer: Composer,
         log: Log,
-        throttle: Throttle,
+        pace: Pace,
         *,
         provider_name: str,
         clock: Clock,
@@ -94,20 +111,25 @@ class Pipeline:
     ) -> None:
         self._compose = composer.compose
         self._log = log
-        self._throttle = throttle
-        self._limited = throttle.per_second is not None
+        self._pace = pace
         self._provider = provider_name
         self._clock = clock
         self._on_outcome = on_outcome
-        self._queue: deque[_Work] = deque()
-        self._delayed: list[tuple[float, int, _Work]] = []
+        self._line: Line[_Work] = Line(pace, clock, _domain, self._park)
+        # All there is while the line is plain.
+        self._queue = self._line.main
+        self._counts_days = pace.counts_days
+        #: Whether anything is slower than usual, and when it is looked at again.
+        self._slowed = False
+        self._recover_at_s = 0.0
         self._in_flight: dict[int, _Work] = {}
         self._changed = asyncio.Event()
         self._breaker = Breaker()
         self._flush_due = False
         self._unwritten = False
         self._closed = False
-        self._sequence = 0
+        #: Claims in the lanes of slow domains.
+        self.parked = 0
         #: Why the run stops; None while it does not.
         self.stopped: MailblastError | None = None
         #: Set together with ``stopped``.
@@ -122,16 +144,24 @@ class Pipeline:
 
     # Batches come in.
 
-    async def deliver_batch(self, batch: Batch) -> list[Outcome]:
+    async def deliver_batch(self, batch: Batch, late: Late | None = None) -> list[Outcome]:
         """Deliver one batch; return one outcome for each claim, in the order of the claims.
 
         A refused recipient is an outcome, not an error. After ``stop()`` what was not handed out is ``unsent``.
+
+        Args:
+            batch: What to deliver.
+            late: Called where the rest of the batch waits for slow domains only, with the outcomes of that rest to
+                come; those of the others are returned then. Batches of the list, numbered from 0, then also have
+                claims come back ``unsent`` at once where too many of a slow domain wait already.
         """
-        pending = _Pending(len(batch.claims), asyncio.get_running_loop().create_future())
+        pending = _Pending(len(batch.claims), asyncio.get_running_loop().create_future(), late)
         # Not kept here: a piece of work holds its message, and is let go when it is settled.
-        works = (_Work(claim, pending, index) for index, claim in enumerate(batch.claims))
+        works: Iterable[_Work] = (_Work(claim, pending, index) for index, claim in enumerate(batch.claims))
         if self.stopped is None:
-            self._queue.extend(works)
+            if self.parked >= MAX_PARKED and late is not None and batch.sequence >= 0:
+                works = (work for work in list(works) if not self._is_too_many(work))
+            self._line.push(works)
             self._changed.set()
         else:
             for work in works:
@@ -149,16 +179,13 @@ class Pipeline:
             return
         self.stopped = reason
         self.stopping.set()
-        waiting = [*self._queue, *(work for _, _, work in self._delayed)]
-        self._queue.clear()
-        self._delayed.clear()
-        for work in waiting:
+        for work in self._line.drain():
             self._settle(work, State.UNSENT)
         self._changed.set()
 
     def stop_if_unfinished(self, reason: MailblastError) -> None:
         """Settle what is left when no provider will pull any more: begun is in doubt, all else unsent."""
-        if not self._closed or self._queue or self._delayed or self._in_flight:
+        if not self._closed or self._line or self._in_flight:
             self.stop(reason)
         for work in list(self._in_flight.values()):
             del self._in_flight[work.claim.id]
@@ -175,21 +202,16 @@ class Pipeline:
 
     def take(self) -> Message | None:
         """Return the next message whose time has come, or None."""
-        if self._delayed:
-            self._release_delayed()
-        while self._queue:
-            if self._limited:
-                now = self._clock.monotonic()
-                if self._throttle.delay_s(now) > 0:
-                    return None
+        if not self._line.is_plain:
+            return self._take_in_turn()
+        queue = self._queue
+        while queue:
             # In the queue until it is composed, so that a defect there leaves nobody waiting for its outcome.
-            work = self._queue[0]
+            work = queue[0]
             message = work.message or self._composed(work)
-            self._queue.popleft()
+            queue.popleft()
             if message is None:
                 continue
-            if self._limited:
-                self._throttle.take(now)
             work.message = message
             self._in_flight[message.id] = work
             return message
@@ -223,15 +245,26 @@ class Pipeline:
         decision = decide(attempt, requeues=work.requeues)
         if attempt.reply is not None:
             self.answered += 1
+        if self._counts_days and (decision.action is not Action.SETTLE or decision.state is State.DEFERRED):
+            self._pace.give_back()
+        if decision.slows is not None or self._slowed:
+            self._note_pace(work, decision, attempt)
         if decision.action is Action.SETTLE:
             self._settle(work, decision.state, attempt, charged=1)
         elif decision.action is Action.REQUEUE and self.stopped is None:
-            self._requeue(work, decision.delay_s, attempt)
+            self._requeue(work, decision, attempt)
         else:
             self._settle(work, State.UNSENT, attempt)
         self._consider_stopping(decision.action, attempt)
         if (self._closed or self.stopped is not None) and not self._in_flight:
             self._changed.set()
+
+    def limiting(self) -> str:
+        """Return what the run waits for, in a few words; empty where nothing limits it. For once a second."""
+        self._pace.measure(self.answered)
+        if self._line.is_plain:
+            return ""
+        return self._pace.limiting(self._line.held_by(), self._line.slowed())
 
     # Inside.
 
@@ -246,18 +279,104 @@ class Pipeline:
             self._settle(work, State.IN_DOUBT, text=reason)
         return None
 
-    def _requeue(self, work: _Work, delay_s: float, attempt: Attempt) -> None:
+    def _take_in_turn(self) -> Message | None:
+        """Return the next message that all limits allow, or None."""
+        if self._slowed and self._clock.monotonic() >= self._recover_at_s:
+            self._recover()
+        line = self._line
+        while (work := line.first()) is not None:
+            message = work.message or self._composed(work)
+            if message is None:
+                line.drop()
+                continue
+            work.message = message
+            if not line.take():
+                # Another process was faster.
+                break
+            self._in_flight[message.id] = work
+            return message
+        if line and (over := self._pace.day_is_over()) is not None:
+            self.stop(over)
+        return None
+
+    def _requeue(self, work: _Work, decision: Decision, attempt: Attempt) -> None:
         if work.begun:
             # The mark is taken back: killed now, this message is certainly not with the provider.
             self._note(self._outcome(work, State.UNSENT, attempt, "", 0))
             work.begun = False
-        work.requeues += 1
-        if delay_s > 0:
-            self._sequence += 1
-            heapq.heappush(self._delayed, (self._clock.monotonic() + delay_s, self._sequence, work))
+        if decision.slows is not Scope.ACCOUNT:
+            work.requeues += 1
+        if decision.delay_s > 0:
+            self._line.push_delayed(work, decision.delay_s)
         else:
-            self._queue.appendleft(work)
+            self._line.push_front(work)
         self._changed.set()
+
+    def _note_pace(self, work: _Work, decision: Decision, attempt: Attempt) -> None:
+        """Slow down what a reply speaks of, or take note that it has taken a message."""
+        line, pace = self._line, self._pace
+        if decision.slows is Scope.ACCOUNT:
+            slow = pace.slow_account(attempt.reply, attempt.retry_after_s, self.answered)
+            if slow.is_hopeless(self._clock.monotonic()):
+                self.stop(AccountError(f"{self._provider} takes nothing for now: {slow.said}"))
+        elif decision.slows is Scope.DOMAIN:
+            self._slow_domain(_domain(work), attempt)
+        elif attempt.disposition is Disposition.ACCEPTED:
+            if pace.account is not None:
+                pace.account.accepted()
+            lane = line.lane(_domain(work))
+            if lane is not None and lane.slow is not None:
+                lane.slow.accepted()
+            return
+        self._slowed = True
+        line.settle()
+
+    def _slow_domain(self, domain: str, attempt: Attempt) -> None:
+        waiting = [*self._queue, *self._in_flight.values()]
+        share = (1 + sum(_domain(each) == domain for each in waiting)) / (1 + len(waiting))
+        lane = self._line.slow_lane(domain)
+        slow = self._pace.slow_domain(lane, attempt.reply, attempt.retry_after_s, self.answered, share)
+        if slow.is_hopeless(self._clock.monotonic()):
+            slow.accepted()
+            waiting = [*lane.waiting]
+            lane.waiting.clear()
+            for work in waiting:
+                self._settle(work, State.DEFERRED, text=f"{domain} takes nothing for now: {slow.said}")
+
+    def _recover(self) -> None:
+        self._recover_at_s = self._clock.monotonic() + RECOVER_S
+        self._pace.recover()
+        self._line.recover()
+        self._slowed = self._pace.account is not None or bool(self._line.slowed())
+
+    def _park(self, work: _Work) -> None:
+        """Take note that a piece of work is in a lane; what is done of its batch need not wait for it."""
+        if not work.parked:
+            work.parked = True
+            self.parked += 1
+            pending = work.pending
+            pending.parked += 1
+            if pending.remaining == pending.parked:
+                self._hand_in(pending)
+
+    def _is_too_many(self, work: _Work) -> bool:
+        if not self._line.has_lane(work):
+            return False
+        self._settle(work, State.UNSENT)
+        return True
+
+    def _hand_in(self, pending: _Pending) -> None:
+        """Return what is done of a batch: all of it, or all but what slow domains hold up."""
+        done, late = pending.done, pending.late
+        if done.done() or (pending.remaining and late is None):
+            return
+        outcomes = [outcome for outcome in pending.outcomes if outcome is not None]
+        if late is not None and pending.remaining:
+            pending.late = None
+            pending.done = done.get_loop().create_future()
+            pending.outcomes = [None] * len(pending.outcomes)
+            late(pending.done)
+        done.set_result(outcomes)
 
     def _settle(
         self, work: _Work, state: State, attempt: Attempt | None = None, text: str = "", charged: int = 0
@@ -268,9 +387,12 @@ class Pipeline:
         pending = work.pending
         pending.outcomes[work.index] = outcome
         pending.remaining -= 1
+        if work.parked:
+            pending.parked -= 1
+            self.parked -= 1
         self._on_outcome(outcome)
-        if pending.remaining == 0 and not pending.done.done():
-            pending.done.set_result([outcome for outcome in pending.outcomes if outcome is not None])
+        if pending.remaining == pending.parked:
+            self._hand_in(pending)
 
     def _outcome(self, work: _Work, state: State, attempt: Attempt | None, text: str, charged: int) -> Outcome:
         claim, message = work.claim, work.message
@@ -293,6 +415,7 @@ class Pipeline:
             attempt.provider_id if attempt else "",
             message.digest if message else claim.digest,
             None if state is State.ACCEPTED else recipient.fields,
+            attempt.retry_after_s if attempt else None,
         )
 
     def _note(self, outcome: Outcome) -> None:
@@ -300,11 +423,8 @@ class Pipeline:
         self._unwritten = True
         if not self._flush_due:
             self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._let_marks_go_first)
-
-    def _let_marks_go_first(self) -> None:
-        # The provider's commit of this turn, which carries outcomes too, may stand behind us in the loop.
-        asyncio.get_running_loop().call_soon(self._flush)
+            # A provider that has marks to write in this turn schedules its commit first; it carries outcomes too.
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         """Write outcomes that no mark of their turn carried to the file; they must not wait for one."""
@@ -319,23 +439,18 @@ class Pipeline:
     def _consider_stopping(self, action: Action, attempt: Attempt) -> None:
         why = self._breaker.see(attempt, in_flight=len(self._in_flight) + 1)
         if action is Action.STOP:
-            reply = attempt.reply
-            said = f"{reply.code} {reply.enhanced} {reply.text}".replace("  ", " ") if reply else "no reason"
-            self.stop(AccountError(f"{self._provider} refused the account: {said}."))
+            self.stop(AccountError(f"{self._provider} refused the account: {said_of(attempt.reply)}."))
         elif why:
             kind = AccountError if attempt.disposition is Disposition.PERMANENT else ProviderUnavailableError
             self.stop(kind(f"{self._provider} stopped the run: {why}."))
 
-    def _release_delayed(self) -> None:
-        now = self._clock.monotonic()
-        while self._delayed and self._delayed[0][0] <= now:
-            self._queue.append(heapq.heappop(self._delayed)[2])
-
     def _next_delay_s(self) -> float | None:
-        now = self._clock.monotonic()
-        if self._queue:
-            return self._throttle.delay_s(now) if self._limited else 0.0
-        return self._delayed[0][0] - now if self._delayed else None
+        if self._line.is_plain:
+            return 0.0 if self._queue else None
+        delay = self._line.next_delay_s()
+        if delay is not None and delay > PATIENCE_S and (over := self._pace.day_is_over()) is not None:
+            self.stop(over)
+        return delay
 
     async def _sleep_or_change(self, delay: float | None) -> None:
         if delay is None:

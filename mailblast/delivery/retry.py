@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from mailblast.model.outcome import Attempt, Disposition, State
+from mailblast.model.outcome import Advice, Attempt, Disposition, State
 from mailblast.model.reply import Reply, Scope, Stage
 
 #: Times one message may go back to the queue in one run, for reasons that are not its own. More than the executor's
@@ -21,8 +21,10 @@ MAX_DOMAIN_REFUSALS_IN_ROW = 10
 CLOSING = 421
 #: First wait before a deferred recipient is tried again; doubled each time (RFC 6647 greylists pass after minutes).
 DEFERRED_BASE_S = 300.0
-#: Longest such wait; Postfix's maximal_backoff_time.
+#: Longest such wait; Postfix's maximal_backoff_time. A reply that names a time is heard up to here, too.
 DEFERRED_MAX_S = 4000.0
+#: A reply that names a time is given at least this.
+DEFERRED_MIN_S = 1.0
 
 
 class Action(Enum):
@@ -43,6 +45,8 @@ class Decision(NamedTuple):
     state: State = State.UNSENT
     #: Seconds before a requeued message is handed out again.
     delay_s: float = 0.0
+    #: What is to be sent to more slowly from now on: a domain or the account; None for neither.
+    slows: Scope | None = None
 
 
 SETTLED = {
@@ -68,24 +72,39 @@ def decide(attempt: Attempt, *, requeues: int) -> Decision:
     disposition = attempt.disposition
     if disposition in {Disposition.ACCEPTED, Disposition.IN_DOUBT}:
         return Decision(Action.SETTLE, SETTLED[disposition])
-    if attempt.scope is Scope.ACCOUNT:
-        return Decision(Action.STOP)
+    if attempt.advice is Advice.TOMORROW or attempt.scope is Scope.ACCOUNT:
+        return _for_the_account(attempt)
+    if attempt.scope is Scope.DOMAIN and attempt.advice is Advice.SLOW_DOWN:
+        action = Action.REQUEUE if requeues < MAX_REQUEUES else Action.SETTLE
+        return Decision(action, State.DEFERRED, slows=Scope.DOMAIN)
     if disposition is Disposition.NOT_SENT or attempt.scope is Scope.CONNECTION:
         if requeues >= MAX_REQUEUES:
             return Decision(Action.SETTLE, State.DEFERRED)
         # The first repeat costs nothing (a stale or rotated connection); after that the server gets room.
-        return Decision(Action.REQUEUE, delay_s=0.0 if requeues == 0 else 0.25 * 2.0 ** (requeues - 1))
+        is_free = requeues == 0 or attempt.advice is Advice.ROTATE
+        return Decision(Action.REQUEUE, delay_s=0.0 if is_free else 0.25 * 2.0 ** (requeues - 1))
     return Decision(Action.SETTLE, SETTLED.get(disposition, State.DEFERRED))
 
 
-def deferred_delay_s(attempts: int, jitter: float) -> float:
+def _for_the_account(attempt: Attempt) -> Decision:
+    """Decide about a reply that is not about the recipient: nothing is charged, and it is the pace that gives up."""
+    waits = attempt.advice is Advice.SLOW_DOWN or attempt.disposition is not Disposition.PERMANENT
+    if waits and attempt.advice is not Advice.TOMORROW:
+        return Decision(Action.REQUEUE, slows=Scope.ACCOUNT)
+    return Decision(Action.STOP)
+
+
+def deferred_delay_s(attempts: int, jitter: float, retry_after_s: float | None = None) -> float:
     """Return the wait before a deferred recipient's next attempt.
 
     Args:
         attempts: Attempts made so far, at least 1.
-        jitter: Between 0 and 1; spreads the wait over ± 20 %.
+        jitter: Between 0 and 1; spreads the wait over ± 20 %, and over + 20 % where the reply named a time.
+        retry_after_s: The time that the reply named; it goes before the usual one.
     """
-    wait = min(DEFERRED_BASE_S * 2.0 ** (attempts - 1), DEFERRED_MAX_S)
+    if retry_after_s is not None:
+        return min(max(retry_after_s, DEFERRED_MIN_S), DEFERRED_MAX_S) * (1.0 + 0.2 * jitter)
+    wait = min(DEFERRED_BASE_S * 2.0 ** min(attempts - 1, 16), DEFERRED_MAX_S)
     return wait * (0.8 + 0.4 * jitter)
 
 
@@ -124,7 +143,11 @@ class Breaker:
         self._broken = self._broken_in_flight = 0
         if attempt.disposition is Disposition.ACCEPTED:
             self._domain_refusals = 0
-        elif attempt.scope is Scope.DOMAIN and attempt.disposition is Disposition.PERMANENT:
+        elif (
+            attempt.scope is Scope.DOMAIN
+            and attempt.disposition is Disposition.PERMANENT
+            and attempt.advice is not Advice.SLOW_DOWN
+        ):
             return self._see_domain_refusal(attempt.reply)
         return ""
 

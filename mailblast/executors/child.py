@@ -9,25 +9,32 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.delivery.composer import Composer
+from mailblast.delivery.pace import Pace, PaceSettings
 from mailblast.delivery.pipeline import Pipeline
 from mailblast.errors import MailblastError, RunInterruptedError
 from mailblast.executors.executor import DRAIN_S
 from mailblast.executors.frames import Channel
 from mailblast.executors.inline import InlineExecutor
 from mailblast.journal.segment import Segment
+from mailblast.model.campaign import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mailblast.clock import Clock
-    from mailblast.delivery.throttle import Throttle
     from mailblast.model.campaign import Campaign
     from mailblast.model.outcome import Outcome
+    from mailblast.model.recipient import Batch
     from mailblast.providers.provider import Provider
 
 #: Never reached, for the parent bounds what is under way; it bounds the finished tasks that are kept.
 BATCHES_IN_FLIGHT = 1_000
+
+
+UNLIMITED = PaceSettings()
+#: How often the parent is told what limits this process.
+TELL_S = 1.0
 
 
 class ChildWork(NamedTuple):
@@ -37,18 +44,26 @@ class ChildWork(NamedTuple):
     #: The campaign's folder; the child makes its own segment there.
     folder: Path
     durable: bool
+    #: The limits that all processes keep together.
+    pace: PaceSettings = UNLIMITED
 
 
-async def serve(fd: int, make_transport: Callable[[], tuple[Provider, Throttle]], clock: Clock) -> None:
+async def serve(
+    fd: int,
+    make_provider: Callable[[], Provider],
+    clock: Clock,
+    make_keys: Callable[[], Keys] = Keys,
+) -> None:
     """Deliver what comes over a socket until it is closed.
 
     A parent that is gone ends the work in good order: what is in flight is finished and is in the segment.
 
     Args:
         fd: This end of the socket pair; closed here.
-        make_transport: Makes the provider, not open, for this process has its own connections, and its share of the
-            limits. What it cannot honour ends the run, as a segment that cannot be made does.
+        make_provider: Makes the provider, not open, for this process has its own connections. What it cannot honour
+            ends the run, as a segment that cannot be made does.
         clock: Times and waits.
+        make_keys: Reads what signs messages and links; keys cross no process border.
     """
     channel = Channel(*await asyncio.open_connection(sock=socket.socket(fileno=fd)))
     try:
@@ -56,14 +71,14 @@ async def serve(fd: int, make_transport: Callable[[], tuple[Provider, Throttle]]
         if first is not None:
             _, work = first
             assert isinstance(work, ChildWork)
-            await _deliver(channel, work, *make_transport(), clock)
+            await _deliver(channel, work, make_provider(), clock, make_keys())
     except MailblastError as error:
         channel.send("stopped", error)
     finally:
         await channel.close()
 
 
-async def _deliver(channel: Channel, work: ChildWork, provider: Provider, throttle: Throttle, clock: Clock) -> None:
+async def _deliver(channel: Channel, work: ChildWork, provider: Provider, clock: Clock, keys: Keys) -> None:
     segment = Segment(work.folder, durable=work.durable)
 
     def done(outcomes: Sequence[Outcome]) -> None:
@@ -73,17 +88,23 @@ async def _deliver(channel: Channel, work: ChildWork, provider: Provider, thrott
         finally:
             channel.send("done", list(outcomes))
 
+    def late(batch: Batch) -> None:
+        channel.send("late", batch.claims[0].id)
+
+    pace = Pace(work.pace, clock)
     pipeline = Pipeline(
-        Composer(work.campaign),
+        Composer(work.campaign, keys, composition=provider.wants_composition),
         segment,
-        throttle,
+        pace,
         provider_name=provider.name,
         clock=clock,
         on_outcome=lambda _: None,
     )
-    executor = InlineExecutor(pipeline, provider, clock, batches_in_flight=BATCHES_IN_FLIGHT, on_done=done, group=1)
+    executor = InlineExecutor(
+        pipeline, provider, clock, batches_in_flight=BATCHES_IN_FLIGHT, on_done=done, group=1, on_late=late
+    )
     _end_in_good_order(executor)
-    telling = asyncio.create_task(_tell_when_stopped(pipeline, channel))
+    telling = asyncio.gather(_tell_when_stopped(pipeline, channel), _tell_what_limits(pipeline, channel))
     try:
         async with executor:
             await _obey(channel, executor, segment)
@@ -92,6 +113,7 @@ async def _deliver(channel: Channel, work: ChildWork, provider: Provider, thrott
         with contextlib.suppress(asyncio.CancelledError):
             await telling
         await provider.close()
+        pace.close()
         segment.close()
 
 
@@ -124,3 +146,13 @@ def _end_in_good_order(executor: InlineExecutor) -> None:
 async def _tell_when_stopped(pipeline: Pipeline, channel: Channel) -> None:
     await pipeline.stopping.wait()
     channel.send("stopped", pipeline.stopped)
+
+
+async def _tell_what_limits(pipeline: Pipeline, channel: Channel) -> None:
+    told = ""
+    while True:
+        await asyncio.sleep(TELL_S)
+        limiting = pipeline.limiting()
+        if limiting != told:
+            channel.send("limiting", limiting)
+            told = limiting

@@ -36,11 +36,19 @@ class Executor(Protocol):
     ) -> None: ...
 
     async def submit(self, batch: Batch) -> None:
-        """Start a batch; wait first while too many are under way. After ``stop()`` its claims are unsent."""
+        """Start a batch; wait first while too many are under way. After ``stop()`` its claims are unsent.
+
+        Claims of a batch of the list, numbered from 0, may come back unsent also where too many of a slow domain wait
+        already: they are to be submitted again later, in a batch numbered -1, which waits until there is room.
+        """
         ...
 
     async def drain(self) -> None:
         """Wait until every batch has its outcomes."""
+        ...
+
+    def limiting(self) -> str:
+        """Return what the run waits for, in a few words; empty where nothing limits it. For once a second."""
         ...
 
     def stop(self, reason: MailblastError) -> None:

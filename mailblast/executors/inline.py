@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
+from mailblast.delivery.pipeline import MAX_PARKED
 from mailblast.errors import MailblastError, ProviderUnavailableError, RunInterruptedError
 from mailblast.executors.gathering import GROUP, Gathering
 
@@ -35,6 +36,7 @@ class InlineExecutor:
         batches_in_flight: ``submit()`` waits while so many are under way.
         on_done: Called with the outcomes of finished batches, several at a time.
         group: How many outcomes that should be; 1 for each batch by itself.
+        on_late: Called with a batch whose rest waits for slow domains, before what is done of it is handed on.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class InlineExecutor:
         batches_in_flight: int,
         on_done: Callable[[Sequence[Outcome]], None],
         group: int = GROUP,
+        on_late: Callable[[Batch], None] = lambda _: None,
     ) -> None:
         self.stopping = pipeline.stopping
         self._pipeline = pipeline
@@ -53,7 +56,11 @@ class InlineExecutor:
         self._clock = clock
         self._limit = batches_in_flight
         self._gathering = Gathering(on_done, clock, group=group)
+        self._on_late = on_late
         self._under_way: set[asyncio.Task[None]] = set()
+        #: Parts of batches that wait for slow domains; they hold up nobody.
+        self._late = 0
+        self._late_done = asyncio.Event()
         self._delivering: asyncio.Future[None]
 
     @property
@@ -82,13 +89,22 @@ class InlineExecutor:
         """Start a batch; wait first while too many are under way."""
         while len(self._under_way) >= self._limit:
             await self._some_done()
+        while batch.sequence < 0 and self._pipeline.parked >= MAX_PARKED:
+            await self._some_late_done()
         self._under_way.add(asyncio.create_task(self._run(batch)))
 
     async def drain(self) -> None:
         """Wait until every batch has its outcomes."""
-        while self._under_way:
-            await self._some_done()
+        while self._under_way or self._late:
+            if self._under_way:
+                await self._some_done()
+            else:
+                await self._some_late_done()
         self._hand_on(self._gathering.flush)
+
+    def limiting(self) -> str:
+        """Return what the run waits for, in a few words; empty where nothing limits it."""
+        return self._pipeline.limiting()
 
     def stop(self, reason: MailblastError) -> None:
         """Hand out nothing more; what is in flight finishes, all else is unsent. The first reason stays."""
@@ -114,9 +130,23 @@ class InlineExecutor:
         for task in done:
             task.result()
 
+    async def _some_late_done(self) -> None:
+        self._late_done.clear()
+        await self._late_done.wait()
+
     async def _run(self, batch: Batch) -> None:
-        outcomes = await self._pipeline.deliver_batch(batch)
+        def late(rest: asyncio.Future[list[Outcome]]) -> None:
+            self._late += 1
+            self._on_late(batch)
+            rest.add_done_callback(self._take_late)
+
+        outcomes = await self._pipeline.deliver_batch(batch, late)
         self._hand_on(lambda: self._gathering.add(outcomes))
+
+    def _take_late(self, rest: asyncio.Future[list[Outcome]]) -> None:
+        self._late -= 1
+        self._hand_on(lambda: self._gathering.add(rest.result()))
+        self._late_done.set()
 
     def _hand_on(self, fold: Callable[[], object]) -> None:
         try:

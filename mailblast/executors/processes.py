@@ -11,6 +11,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING, Any, Self
 
+from mailblast.delivery.pipeline import MAX_PARKED
 from mailblast.errors import MailblastError, ProviderUnavailableError, RunInterruptedError
 from mailblast.executors.frames import Channel
 from mailblast.executors.gathering import Gathering
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MAX_DEATHS_IN_ROW = 3
 #: Batches that each child should have: the one it works on, and the next.
 BATCHES_EACH = 2
+#: Claims that waited for slow domains in a process that is gone, and go to another one in one batch.
+LATE_AT_ONCE = 100
 #: Children that are told to abort and have not ended by then are killed; their segments tell what they did.
 ABORT_S = 5.0
 
@@ -42,10 +45,14 @@ class Child:
     channel: Channel
 
     def __init__(self, index: int) -> None:
-        #: Which share of connections and rate it has.
+        #: Which share of the connections it has.
         self.index = index
         #: Batches under way, by the id of their first claim; also while it is dead and not replaced yet.
         self.batches: dict[int, Batch] = {}
+        #: Claims of batches whose rest waits for slow domains, by their ids; they hold up nobody.
+        self.late: dict[int, Claim] = {}
+        #: What it waits for.
+        self.limiting = ""
         #: Ids that it still carries in its segment.
         self.carried: list[int] = []
         #: Deaths since it finished a batch.
@@ -119,13 +126,15 @@ class ProcessesExecutor:
 
     async def submit(self, batch: Batch) -> None:
         """Give a batch to the child that has the fewest; wait first while too many are under way."""
-        while self._under_way() >= self._limit and self._failure is None:
+        while self._failure is None and (
+            self._under_way() >= self._limit or (batch.sequence < 0 and self._late() >= MAX_PARKED)
+        ):
             await self._change()
-        self._give(batch.claims)
+        self._give(batch.claims, again=batch.sequence < 0)
 
     async def drain(self) -> None:
         """Wait until every batch has its outcomes."""
-        while self._under_way() and self._failure is None:
+        while (self._under_way() or self._late()) and self._failure is None:
             await self._change()
         if self._failure is not None:
             raise self._failure
@@ -135,6 +144,10 @@ class ProcessesExecutor:
         except MailblastError as error:
             self._keep_carrying()
             self.stop(error)
+
+    def limiting(self) -> str:
+        """Return what the run waits for, in a few words; empty where nothing limits it."""
+        return ", ".join(sorted({child.limiting for child in self._children} - {""}))
 
     def stop(self, reason: MailblastError) -> None:
         """Hand out nothing more; what is in flight finishes, all else is unsent. The first reason stays."""
@@ -164,6 +177,9 @@ class ProcessesExecutor:
 
     def _under_way(self) -> int:
         return sum(len(child.batches) for child in self._children)
+
+    def _late(self) -> int:
+        return sum(len(child.late) for child in self._children)
 
     async def _change(self) -> None:
         self._changed.clear()
@@ -203,14 +219,14 @@ class ProcessesExecutor:
                 ) from error
         return ours
 
-    def _give(self, claims: Sequence[Claim]) -> None:
+    def _give(self, claims: Sequence[Claim], *, again: bool = False) -> None:
         if self.stopped is not None:
             self._finish([unsent(claim, self._clock.now()) for claim in claims])
             return
         # One that is being replaced may be given some too: they go to the new process.
         child = min(self._children, key=lambda each: len(each.batches))
         self._sequence += 1
-        batch = Batch(self._sequence, tuple(claims))
+        batch = Batch(-1 if again else self._sequence, tuple(claims))
         child.batches[claims[0].id] = batch
         child.channel.send("batch", batch)
 
@@ -222,7 +238,7 @@ class ProcessesExecutor:
                     self._take(child, *message)
                 await asyncio.to_thread(child.process.wait)
                 await child.channel.close()
-                if child.batches or not self._ending:
+                if child.batches or child.late or not self._ending:
                     self._bury(child)
                 if self.stopped is not None or self._ending:
                     return
@@ -240,8 +256,15 @@ class ProcessesExecutor:
     def _take(self, child: Child, kind: str, value: Any) -> None:
         if kind == "stopped":
             self.stop(value)
+        elif kind == "late":
+            child.late.update((claim.id, claim) for claim in child.batches.pop(value).claims)
+            self._changed.set()
+        elif kind == "limiting":
+            child.limiting = value
         elif kind == "done":
-            del child.batches[value[0].id]
+            if child.batches.pop(value[0].id, None) is None:
+                for outcome in value:
+                    child.late.pop(outcome.id, None)
             child.deaths = 0
             child.carried += [outcome.id for outcome in value]
             self._finish(value)
@@ -281,16 +304,22 @@ class ProcessesExecutor:
                 )
             )
         claims = [claim for batch in child.batches.values() for claim in batch.claims]
+        claims += child.late.values()
         outcomes = self._journal.outcomes_of(child.process.pid, claims)
         settled = [outcome for outcome in outcomes if outcome.state is not State.UNSENT]
         known = {outcome.id for outcome in settled}
-        batches = list(child.batches.values())
+        batches = [batch.claims for batch in child.batches.values()]
+        late = tuple(child.late.values())
+        batches += [late[start : start + LATE_AT_ONCE] for start in range(0, len(late), LATE_AT_ONCE)]
         child.batches.clear()
+        child.late.clear()
+        child.limiting = ""
         if settled:
             self._finish(settled)
         for batch in batches:
-            if left := [claim for claim in batch.claims if claim.id not in known]:
-                self._give(left)
+            if left := [claim for claim in batch if claim.id not in known]:
+                # Not numbered: none of them is to come back unsent.
+                self._give(left, again=True)
         self._changed.set()
 
 

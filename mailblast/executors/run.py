@@ -42,6 +42,8 @@ class RunSettings:
     retry_for_s: float = 3600.0
     selection: Selection = field(default_factory=Selection)
     policy: ClaimPolicy = field(default_factory=ClaimPolicy)
+    #: The rate that the run keeps, for the monitor; None for none.
+    rate_limit_per_s: float | None = None
 
 
 class Source(NamedTuple):
@@ -106,6 +108,8 @@ class CampaignRun:
             clock=clock,
             on_outcome=self._count,
         )
+        #: Claims of slow domains that came back to the journal and are to be sent when the list is at its end.
+        self._put_off = 0
         self._interrupted = False
         self._whole_list = False
         self._started_s = clock.now()
@@ -124,6 +128,7 @@ class CampaignRun:
                 except MailblastError as stop:
                     self._executor.stop(stop)
                 await self._executor.drain()
+        self._counts[State.UNSENT] += self._put_off
         intake = self._intake
         return RunResult(
             intake.rows,
@@ -137,7 +142,8 @@ class CampaignRun:
         )
 
     def note_progress(self) -> None:
-        """Tell the journal how far the run is, for those who look on from outside."""
+        """Tell the journal how far the run is, for those who look on, and the monitor what limits it."""
+        self._monitor.pace(self._settings.rate_limit_per_s, self._executor.limiting())
         self._journal.note_progress(counts=self._counts, rows=self._intake.rows)
 
     async def _send_list(self) -> ListError | None:
@@ -152,6 +158,7 @@ class CampaignRun:
             self._executor.stop(error)
         for batch in self._intake.rest():
             await self._executor.submit(batch)
+        await self._send_put_off()
         await self._executor.drain()
         if broken is None:
             await self._second_tries()
@@ -180,6 +187,22 @@ class CampaignRun:
                     return
         self._whole_list = self._executor.stopped is None and self._settings.selection.sample == 1
 
+    async def _send_put_off(self) -> None:
+        """Send to those of slow domains that were put off, who are due since the run began."""
+        is_folded = False
+        while self._executor.stopped is None and self._put_off:
+            claims = self._journal.due(self._started_s, limit=self._settings.batch_size)
+            if claims:
+                is_folded = False
+                self._put_off -= len(claims)
+                await self._executor.submit(Batch(-1, claims))
+            elif is_folded:
+                return
+            else:
+                # They are gathered, to be folded together.
+                await self._executor.drain()
+                is_folded = True
+
     async def _second_tries(self) -> None:
         """Try deferred recipients again while this run has patience."""
         deadline = self._started_s + self._settings.retry_for_s
@@ -206,16 +229,22 @@ class CampaignRun:
             stopped.cancel()
 
     def _count(self, outcome: Outcome) -> None:
+        if outcome.state is State.UNSENT and self._executor.stopped is None:
+            self._put_off += 1
+            return
         self._counts[outcome.state] += 1
         self._monitor.record(outcome)
 
     def _fold(self, outcomes: Sequence[Outcome]) -> None:
         now = self._clock.now()
         retries = {
-            outcome.id: now + deferred_delay_s(max(outcome.attempts, 1), self._jitter.random())
+            outcome.id: now + deferred_delay_s(max(outcome.attempts, 1), self._jitter.random(), outcome.retry_after_s)
             for outcome in outcomes
             if outcome.state is State.DEFERRED
         }
+        if self._put_off:
+            # Earlier than any second try, so that they can be told apart.
+            retries |= {outcome.id: self._started_s for outcome in outcomes if outcome.state is State.UNSENT}
         self._journal.fold(outcomes, retry_at=retries)
 
     @contextlib.contextmanager

@@ -24,7 +24,7 @@ FAULT_COLUMNS = "0, key, address, row, state, time, '', 0, '', text, 0, 0.0, '',
 def accept_values(outcome: Outcome) -> tuple[Any, ...]:
     """Return an accepted outcome as the values that the accepting statement takes."""
     # Unpacked at once: this is done for every message, and look-ups by name would cost more than the rest.
-    claim_id, _, _, _, _, time_s, provider, code, enhanced, text, attempts, duration_s, _, by_id, digest, _ = outcome
+    claim_id, _, _, _, _, time_s, provider, code, enhanced, text, attempts, duration_s, _, by_id, digest, _, _ = outcome
     return time_s, provider, code, enhanced, text, attempts, duration_s, by_id, digest, claim_id
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mailblast.journal.claims import Claimer, ClaimPolicy, Claims
+from mailblast.journal.codes import ACCEPTED, FAILED, IN_DOUBT
 from mailblast.journal.columns import to_json
 from mailblast.journal.database import connect, connect_overlay, create, damaged
 from mailblast.journal.folder import CampaignFolder
@@ -19,9 +20,10 @@ from mailblast.journal.table import RecipientTable
 from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mailblast.clock import Clock
+    from mailblast.journal.table import QueuePlace
     from mailblast.model.recipient import Claim, Recipient
 
 __all__ = ["ClaimPolicy", "Claims", "Journal", "RunStart"]
@@ -148,14 +150,21 @@ class Journal:
         """
         return None if self._lock is None else self._lock.fileno()
 
-    def begin_run(self, *, provider: str, template_fingerprint: str) -> RunStart:
+    def begin_run(self, *, provider: str, template_fingerprint: str, keeps_queue: bool = False) -> RunStart:
         """Record that a run begins; the list is read anew, so its faults are forgotten.
 
         Args:
             provider: Name of the provider for the record.
             template_fingerprint: Anything that differs when the template does.
+            keeps_queue: Forget neither faults nor who is to be tried later: this run adds to a queue, or delivers it.
         """
-        start = start_run(self._table, time_s=self._clock.now(), provider=provider, template=template_fingerprint)
+        start = start_run(
+            self._table,
+            time_s=self._clock.now(),
+            provider=provider,
+            template=template_fingerprint,
+            keeps_queue=keeps_queue,
+        )
         self._run_id = start.id
         return start
 
@@ -176,12 +185,19 @@ class Journal:
         """Return this process's log of marks and outcomes."""
         return self._segment
 
-    def fold(self, outcomes: Sequence[Outcome], *, retry_at: Mapping[int, float] | None = None) -> None:
+    def fold(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        retry_at: Mapping[int, float] | None = None,
+        done: Sequence[QueuePlace] = (),
+    ) -> None:
         """Take outcomes of claims into the keyed table, ``unsent`` ones too.
 
         Args:
             outcomes: One for each claim, at most one a claim.
             retry_at: Unix seconds, by claim id, at which a deferred one is to be tried again in this run: ``due()``.
+            done: Places in the queue that these outcomes settle.
 
         Raises:
             JournalError: They cannot be written. None has been; those given to ``Segment.finish()`` are in the segment.
@@ -190,7 +206,7 @@ class Journal:
         self._segment.flush()
         kept = [each if each.state is State.ACCEPTED else self._with_fields(each) for each in outcomes]
         retries = [self._retry(claim_id, at) for claim_id, at in (retry_at or {}).items()]
-        self._table.fold(kept, retries, self._segment.end)
+        self._table.fold(kept, retries, self._segment.end, done)
         ids = [outcome.id for outcome in outcomes]
         self._claimer.close(ids)
         self._segment.settled(ids)
@@ -230,6 +246,35 @@ class Journal:
     def next_due_s(self) -> float | None:
         """Return the Unix seconds at which ``due()`` gives the next claim, None where nobody waits."""
         return self._table.next_due_s()
+
+    def queued_due(
+        self, before_s: float, after: QueuePlace, *, limit: int
+    ) -> tuple[tuple[Claim, ...], tuple[QueuePlace, ...]]:
+        """Claim those of the queue that are due and stand behind a place in it; return them and their places.
+
+        They stay in the queue until ``fold()`` is given their places.
+
+        Raises:
+            JournalError: The claims cannot be recorded.
+        """
+        rows = self._table.read_due(before_s, after, limit)
+        return self._claimer.reopen(rows), tuple((row[0], row[2]) for row in rows)
+
+    def hasten_queue(self) -> None:
+        """Make everybody in the queue due now."""
+        self._table.hasten()
+
+    def trim_queue(self) -> int:
+        """Take who is settled out of the queue, as a kill may leave them; return how many are left in it."""
+        return self._table.trim_queue()
+
+    def clear_queue(self) -> int:
+        """Take everybody out of the queue; return how many there were."""
+        return self._table.clear_queue()
+
+    def settled_codes(self) -> Iterator[tuple[int, int]]:
+        """Yield id and state code of everybody who must not be sent to without being asked for."""
+        return self._table.settled_codes((ACCEPTED, FAILED, IN_DOUBT))
 
     def counts(self) -> dict[State, int]:
         """Return the campaign's counts, all nine, rows that never became a claim included."""

@@ -71,6 +71,10 @@ class JournalReader:
         """Return how many recipients and bad rows are in each state, all nine of them."""
         return self._table.counts()
 
+    def queued(self) -> int:
+        """Return how many are in the queue, or to be tried again by the run that is going on."""
+        return self._table.queued("old")
+
     def runs(self) -> tuple[Run, ...]:
         """Return the runs on record, the first one first."""
         return tuple(read_runs(self._table))

@@ -65,8 +65,10 @@ def encode_void(claim_id: int) -> bytes:
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """Return the line of an outcome. Key, address and row are not in it: the keyed table has them."""
-    # Unpacked at once: this is done for every message, and sixteen look-ups by name cost as much as all the rest.
-    ident, _, _, _, state, time_s, by, reply, enhanced, text, attempts, duration_s, _, by_id, digest, fields = outcome
+    # Unpacked at once: this is done for every message, and a look-up by name for each cost as much as all the rest.
+    ident, _, _, _, state, time_s, by, reply, enhanced, text, attempts, duration_s, _, by_id, digest, fields, _ = (
+        outcome
+    )
     columns = "null" if fields is None or state is State.ACCEPTED else json.dumps(dict(fields))
     body = (
         f'["o",{ident},{CODES[state]},{int(time_s * 1e6)},{reply},{attempts},{int(duration_s * 1e6)},'

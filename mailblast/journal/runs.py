@@ -50,10 +50,13 @@ class Run(NamedTuple):
     grade: str
 
 
-def start_run(table: RecipientTable, *, time_s: float, provider: str, template: str) -> RunStart:
+def start_run(
+    table: RecipientTable, *, time_s: float, provider: str, template: str, keeps_queue: bool = False
+) -> RunStart:
     """Record a run that begins."""
     with table.transaction() as database:
-        table.forget_list()
+        if not keeps_queue:
+            table.forget_list()
         previous = database.execute("SELECT count(*) FROM run").fetchone()[0]
         last = database.execute("SELECT template FROM run ORDER BY id DESC LIMIT 1").fetchone()
         run_id = database.execute(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mailblast.journal.codes import ACCEPTED, CODES, FAILED, IN_DOUBT, SENDING
+from mailblast.journal.codes import ACCEPTED, CODES, DEFERRED, FAILED, IN_DOUBT, SENDING, UNSENT
 
 INSERT = f"INSERT INTO recipient (id, key, state, row, address, dated) VALUES (?, ?, {SENDING}, ?, ?, ?)"
 
@@ -53,6 +53,17 @@ SELECT retry.at, retry.variables, id, key, row, coalesce(address, key), fields, 
 FROM retry JOIN recipient USING (id) WHERE at <= ? ORDER BY at, id LIMIT ?
 """
 
+QUEUED = """
+SELECT retry.at, retry.variables, id, key, row, coalesce(address, key), fields, dated, attempts, state, digest
+FROM retry JOIN recipient USING (id) WHERE at <= ? AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?
+"""
+
+TRIM_QUEUE = f"""
+DELETE FROM retry WHERE NOT EXISTS (
+    SELECT 1 FROM recipient WHERE recipient.id = retry.id AND state IN ({UNSENT}, {DEFERRED})
+)
+"""
+
 CLAIM_DUE = f"UPDATE recipient SET state = {SENDING} WHERE id = ? AND state <> {IN_DOUBT}"
 
 # In the order of the hashes, so that each page is written once.
@@ -83,6 +94,11 @@ def known(source: str, keys: int) -> str:
 def counts(source: str) -> str:
     """Return the query for the number of rows in each state, in the order of ``CODES``: one pass, no sorting."""
     return f"SELECT {_COUNT_COLUMNS} FROM {source}"
+
+
+def settled(codes: list[int]) -> str:
+    """Return the query for id and state of the recipients in some states."""
+    return f"SELECT id, state FROM recipient WHERE state IN ({', '.join(map(str, codes))}) ORDER BY id"
 
 
 def outcomes(columns: str, source: str, codes: list[int]) -> str:

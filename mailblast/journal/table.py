@@ -32,6 +32,9 @@ Known = tuple[str, int, int, int, int, int | None]
 # Time it was due, variables as JSON, id, key, row, address, fields as JSON, dated_s, attempts, state code, digest.
 DueRow = tuple[float, str | None, int, str, int, str, str | None, int, int, int, int | None]
 
+#: A place in the queue: Unix seconds from which its recipient is due, and the recipient's id.
+QueuePlace = tuple[float, int]
+
 #: New keys after which the key index is brought up to date: about 8 MB of memory, and a pause of some 0.15 s.
 _INDEX_AT = 50_000
 
@@ -142,6 +145,7 @@ class RecipientTable:
         outcomes: Sequence[Outcome],
         retries: Sequence[tuple[float, int, str | None]] = (),
         segment: tuple[str, int] | None = None,
+        done: Sequence[QueuePlace] = (),
     ) -> None:
         """Record what became of claims.
 
@@ -149,9 +153,12 @@ class RecipientTable:
             outcomes: At most one a claim.
             retries: Who is to be tried again: Unix seconds, id, variables as JSON.
             segment: Name and length of the segment that holds the outcomes too.
+            done: Places in the queue that are done with.
         """
         with self.transaction() as database:
             self._fold(outcomes)
+            if done:
+                database.executemany("DELETE FROM retry WHERE at = ? AND id = ?", done)
             if segment:
                 database.execute("INSERT OR REPLACE INTO meta VALUES ('segment', ?)", ("{} {}".format(*segment),))
             if retries:
@@ -201,6 +208,42 @@ class RecipientTable:
                 [(row[2],) for row in rows],
             )
             return rows
+
+    def read_due(self, before_s: float, after: QueuePlace, limit: int) -> list[DueRow]:
+        """Return those of the queue that are due by now and stand behind a place in it, and record them as claimed.
+
+        They stay in the queue until ``fold()`` is told that they are done, so that a kill takes nobody out of it.
+        """
+        with self.transaction() as database:
+            rows: list[DueRow] = database.execute(statements.QUEUED, (before_s, *after, limit)).fetchall()
+            database.executemany(statements.CLAIM_DUE, [(row[2],) for row in rows])
+            return rows
+
+    def hasten(self) -> None:
+        """Make everybody due who is to be tried again later."""
+        with self.transaction() as database:
+            database.execute("UPDATE OR REPLACE retry SET at = 0")
+
+    def trim_queue(self) -> int:
+        """Take out of the queue who is settled, as recovery finds them after a kill; return how many are left."""
+        with self.transaction() as database:
+            database.execute(statements.TRIM_QUEUE)
+        return self.queued()
+
+    def clear_queue(self) -> int:
+        """Take everybody out of the queue; return how many there were."""
+        with self.transaction() as database:
+            return database.execute("DELETE FROM retry").rowcount
+
+    def queued(self, schema: str = "main") -> int:
+        """Return how many are in the queue, in the database of that name."""
+        with told(self.path):
+            return int(self._value(f"SELECT count(*) FROM {schema}.retry"))  # noqa: S608 - main or old
+
+    def settled_codes(self, codes: Collection[int]) -> Iterator[tuple[int, int]]:
+        """Yield id and state code of recipients in some states, by id."""
+        with told(self.path):
+            yield from self.database.execute(statements.settled(list(codes)))
 
     def next_due_s(self) -> float | None:
         """Return when the next one is to be tried again, None where nobody is."""

@@ -7,28 +7,33 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from mailblast.errors import RowFaultError, UsageError
+from mailblast.errors import InputError, RowFaultError, UsageError
+from mailblast.message.attachments.file_part import FilePart
 from mailblast.message.headers import encode_mailbox, encode_unstructured, format_date
-from mailblast.message.mime import boundary, known_lines, quoted_printable
-from mailblast.model.campaign import Mailbox
+from mailblast.message.mime import boundary, known_runs, quoted_printable
+from mailblast.message.structure import HTML, TEXT, Structure
+from mailblast.model.campaign import Keys, ListHeaders, Mailbox
 from mailblast.model.message import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mailblast.message.attachments.part import AttachedPart
     from mailblast.model.campaign import Campaign
-    from mailblast.model.message import Content
+    from mailblast.model.message import Content, StreamedPart
     from mailblast.model.recipient import Claim, Recipient
 
 #: What a row without a name is called in the text, not on the envelope (``recipients`` sets it).
 PLACEHOLDER_NAME = "there"
+#: Variable by which templates show the unsubscribe link.
+UNSUBSCRIBE_URL = "unsubscribe_url"
 
 # Headers written here, or that would reach others than the recipient.
 _OURS = frozenset({"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "sender", "mime-version"})
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\r\n")
 _BLANKS = re.compile(r"[ \t]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
-
-_PART = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-_TEXT, _HTML = _PART % b"plain", _PART % b"html"
+_NO_KEYS = Keys()
 
 
 class MessageBuilder:
@@ -36,16 +41,29 @@ class MessageBuilder:
 
     Args:
         campaign: Its token is part of the Message-IDs, and keys their opaque half.
+        keys: What signs messages and unsubscribe links, where the campaign wants that.
 
     Raises:
-        UsageError: The sender or the reply address cannot be written into a header.
+        UsageError: The sender, the reply address or a list header cannot be written, or a key cannot be used, or an
+            attachment cannot be written.
     """
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, keys: Keys = _NO_KEYS) -> None:
         self._sender = campaign.sender.address
         self._from = _constant("From", campaign.sender)
         reply_to = b"" if campaign.reply_to is None else _constant("Reply-To", campaign.reply_to)
         self._shared = reply_to + b"MIME-Version: 1.0\r\n"
+        self._list = None
+        if campaign.list_headers != ListHeaders():
+            from mailblast.message.list_headers import ListHeaderWriter  # noqa: PLC0415 - most campaigns have none
+
+            self._list = ListHeaderWriter(campaign, keys)
+            self._shared += b"".join([f"{name}: {value}\r\n".encode() for name, value in self._list.shared])
+        self._sign = None
+        if campaign.dkim is not None:
+            from mailblast.message.dkim import DkimSigner  # noqa: PLC0415 - 13 ms of cryptography, for signing only
+
+            self._sign = DkimSigner(campaign.dkim, keys).sign
         self._needs_smtputf8 = not self._sender.isascii()
         if not _TOKEN.fullmatch(campaign.token):
             raise UsageError("The campaign's token may hold letters, digits, hyphens and underscores only.")
@@ -53,23 +71,29 @@ class MessageBuilder:
         self._identifier = blake2b(key=blake2b(campaign.token.encode()).digest(), digest_size=8)
         self._id_begin = f"<{campaign.token}."
         self._id_end = f"@{self._sender.rpartition('@')[2]}>"
-        self._known = known_lines((campaign.template.text, campaign.template.html))
+        self._known = known_runs((campaign.template.text, campaign.template.html))
         line = boundary(campaign.token).encode()
         self._alternative = b'Content-Type: multipart/alternative; boundary="%s"\r\n\r\n' % line
         # The line break before a boundary belongs to it (RFC 2046 section 5.1.1).
-        self._begin_text = b"--%s\r\n%s" % (line, _TEXT)
-        self._begin_html = b"\r\n--%s\r\n%s" % (line, _HTML)
+        self._begin_text = b"--%s\r\n%s" % (line, TEXT)
+        self._begin_html = b"\r\n--%s\r\n%s" % (line, HTML)
         self._end = b"\r\n--%s--\r\n" % line
+        attachments, has_own = campaign.attachments, bool(campaign.attachment_paths)
+        #: None where messages have no attachments, which costs them nothing.
+        self._structure = Structure(campaign.token, attachments, has_own=has_own) if attachments or has_own else None
+        self._files = tuple(each.encoded for each in attachments if isinstance(each.encoded, FilePart))
 
-    def build(self, claim: Claim, content: Content) -> Message:
+    def build(self, claim: Claim, content: Content, own: Sequence[AttachedPart] = ()) -> Message:
         """Return the message for one claim.
 
         Args:
             claim: Its address is envelope and To alike, its date the Date header.
             content: Rendered for it.
+            own: Attachments of this message alone; only where the campaign has paths of such.
 
         Raises:
             RowFaultError: Something in the row cannot stand in a message.
+            InputError: The file of an attachment of all messages is gone or has changed.
         """
         recipient = claim.recipient
         address = recipient.address
@@ -81,15 +105,47 @@ class MessageBuilder:
             encode_unstructured("Subject", content.subject),
             f"Date: {format_date(claim.dated_s)}\r\nMessage-ID: {message_id}\r\n".encode(),
             self._shared,
+            self._list.line(recipient) if self._list is not None else b"",
             _extra_headers(content.headers) if content.headers else b"",
         ))  # fmt: skip
         needs_smtputf8 = self._needs_smtputf8 or not address.isascii()
         _check(headers, needs_smtputf8=needs_smtputf8)
-        parts = (headers + self._body(content),)
-        digest = 0
-        for part in parts:
-            digest = crc32(part, digest)
+        parts: tuple[bytes | StreamedPart, ...]
+        if self._structure is None:
+            whole = headers + self._body(content)
+            parts, digest = (whole,), crc32(whole)
+        else:
+            parts, digest = self._with_attachments(self._structure, headers, content, own)
+        if self._sign is not None:
+            signature = _signature(self._sign, parts, claim.dated_s)
+            parts, digest = _signed(signature, parts), crc32(signature, digest)
         return Message(claim.id, self._sender, address, message_id, parts, digest, needs_smtputf8)
+
+    def list_headers(self, claim: Claim) -> tuple[tuple[str, str], ...]:
+        """Return the list headers of a claim's message as names and values, for providers that write the message.
+
+        Raises:
+            RowFaultError: An unsubscribe link cannot be filled from this row.
+        """
+        return self._list.of(claim.recipient) if self._list is not None else ()
+
+    @property
+    def has_unsubscribe_link(self) -> bool:
+        """Whether ``with_unsubscribe_url()`` may be called."""
+        return self._list is not None and self._list.links is not None
+
+    def with_unsubscribe_url(self, claim: Claim) -> Claim:
+        """Return the claim with the link that its message shows as a variable: https where there is one, else mailto.
+
+        Raises:
+            RowFaultError: It cannot be filled from this row.
+        """
+        assert self._list is not None
+        assert self._list.links is not None
+        recipient = claim.recipient
+        url, mailto = self._list.links.of(recipient)
+        variables = {**recipient.variables, UNSUBSCRIBE_URL: url or mailto}
+        return claim._replace(recipient=recipient._replace(variables=variables))
 
     def message_id(self, key: str) -> str:
         """Return the Message-ID of the recipient with this key, with its angle brackets; always the same one.
@@ -104,6 +160,21 @@ class MessageBuilder:
             raise RowFaultError("The key holds half a character (a lone surrogate).") from None
         return f"{self._id_begin}{identifier.hexdigest()}{self._id_end}"
 
+    def _with_attachments(
+        self, structure: Structure, headers: bytes, content: Content, own: Sequence[AttachedPart]
+    ) -> tuple[tuple[bytes | StreamedPart, ...], int]:
+        for file in self._files:
+            try:
+                file.check()
+            except OSError as error:
+                fix = "Run the same command again to go on; attachments may not change during a run."
+                raise InputError(f"The attachment {file.path} cannot be sent: {error.strerror}.", fix=fix) from error
+        text = None if content.text is None else quoted_printable(content.text, self._known)
+        html = None if content.html is None else quoted_printable(content.html, self._known)
+        if text is None and html is None:
+            raise RowFaultError("The message has no content.")
+        return structure.lay_out(headers, text, html, own)
+
     def _body(self, content: Content) -> bytes:
         text, html = content.text, content.html
         if text is not None and html is not None:
@@ -116,10 +187,25 @@ class MessageBuilder:
                 self._end,
             ))  # fmt: skip
         if html is not None:
-            return _HTML + quoted_printable(html, self._known)
+            return HTML + quoted_printable(html, self._known)
         if text is not None:
-            return _TEXT + quoted_printable(text, self._known)
+            return TEXT + quoted_printable(text, self._known)
         raise RowFaultError("The message has no content.")
+
+
+def _signature(
+    sign: Callable[[Sequence[bytes | StreamedPart], int], bytes], parts: tuple[bytes | StreamedPart, ...], dated_s: int
+) -> bytes:
+    try:
+        return sign(parts, dated_s)
+    except OSError as error:
+        raise RowFaultError(f"An attachment cannot be read: {error.strerror or error}.") from error
+
+
+def _signed(signature: bytes, parts: tuple[bytes | StreamedPart, ...]) -> tuple[bytes | StreamedPart, ...]:
+    first = parts[0]
+    assert isinstance(first, bytes)
+    return (signature + first, *parts[1:])
 
 
 def _constant(name: str, mailbox: Mailbox) -> bytes:

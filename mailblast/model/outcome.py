@@ -27,6 +27,19 @@ class Disposition(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
+class Advice(StrEnum):
+    """What a reply asks of the sender, beside its meaning for the one message. Never a fault of the recipient."""
+
+    #: Nothing.
+    NONE = "none"
+    #: Lower the rate of what the attempt's scope speaks of: domain, account or connection.
+    SLOW_DOWN = "slow_down"
+    #: The account's quota is used up for today.
+    TOMORROW = "tomorrow"
+    #: The connection has had its share and is replaced; nothing to be slowed down for.
+    ROTATE = "rotate"
+
+
 class Attempt(NamedTuple):
     """What one attempt at one message came to; made by a provider."""
 
@@ -38,6 +51,9 @@ class Attempt(NamedTuple):
     duration_s: float = 0.0
     #: The provider's own name for the message; empty where it gave none.
     provider_id: str = ""
+    #: Seconds after which the reply says that another attempt is welcome; None where it names no time.
+    retry_after_s: float | None = None
+    advice: Advice = Advice.NONE
 
 
 class State(StrEnum):
@@ -87,6 +103,8 @@ class Outcome(NamedTuple):
     digest: int | None = None
     #: The original columns, kept for everything but accepted recipients.
     fields: Mapping[str, object] | None = None
+    #: As of the attempt; not kept in the journal.
+    retry_after_s: float | None = None
 
 
 def unsent(claim: Claim, time_s: float) -> Outcome:

@@ -20,7 +20,11 @@ TIMEOUT_OPTIONS = tuple(
     f"{name}-timeout"
     for name in ("connect", "greeting", "ehlo", "mail", "rcpt", "data", "block", "final", "rset", "quit")
 )
-SMTP_OPTIONS = ("tls", "helo", "ca", "connections", "messages", "max-age", *TIMEOUT_OPTIONS)
+SENDGRID_OPTIONS = ("batch", "concurrency", "sandbox", "asm", "categories", "timeout", "endpoint")
+SES_OPTIONS = ("mode", "configuration-set", "tags", "endpoint", "concurrency", "sandbox")
+SMTP_OPTIONS = ("tls", "helo", "ca", "connections", "messages", "max-age", "rules", *TIMEOUT_OPTIONS)
+#: Of a preset, which has its own idea of TLS.
+PRESET_OPTIONS = tuple(option for option in SMTP_OPTIONS if option != "tls")
 
 
 class Scheme(NamedTuple):
@@ -32,12 +36,16 @@ class Scheme(NamedTuple):
     #: Whether a host follows; else a path does.
     has_host: bool
     options: tuple[str, ...] = ()
+    #: Whether ``scheme://`` may go without a host.
+    host_may_lack: bool = False
 
 
 SCHEMES: Mapping[str, Scheme] = {
     "outbox": Scheme("outbox:DIR", bare=True, has_host=False),
     "smtp": Scheme("smtp://user@host:587", bare=True, has_host=True, options=SMTP_OPTIONS),
     "smtps": Scheme("smtps://user@host:465", bare=False, has_host=True, options=SMTP_OPTIONS),
+    "ses": Scheme("ses://eu-west-1", bare=True, has_host=True, options=SES_OPTIONS, host_may_lack=True),
+    "sendgrid": Scheme("sendgrid://eu", bare=True, has_host=True, options=SENDGRID_OPTIONS, host_may_lack=True),
 }
 
 HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?")
@@ -63,17 +71,27 @@ class Dsn:
 
     def shown(self) -> str:
         """Return the DSN as text for screens and logs, a password as ``***``."""
+        if self.scheme not in SCHEMES:
+            return self._shown_preset()
         if not SCHEMES[self.scheme].has_host:
             return f"{self.scheme}:{self.path}" if self.path else self.scheme
-        if not self.host:
+        if not self.host and not self.options:
             return self.scheme
         user = quote(self.user, safe="")
         if self.password is not None:
             user += ":***"
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port is not None else ""
+        return f"{self.scheme}://{user}{'@' if user else ''}{host}{port}{self._shown_options()}"
+
+    def _shown_options(self) -> str:
         options = "&".join(f"{name}={quote(value, safe='/')}" for name, value in self.options.items())
-        return f"{self.scheme}://{user}{'@' if user else ''}{host}{port}{'?' if options else ''}{options}"
+        return f"?{options}" if options else ""
+
+    def _shown_preset(self) -> str:
+        user = quote(self.user, safe="@+") + (":***@" if self.password is not None else "")
+        options = self._shown_options()
+        return f"{self.scheme}://{user}{options}" if user or options else self.scheme
 
 
 def parse_dsn(text: str) -> Dsn:
@@ -82,7 +100,10 @@ def parse_dsn(text: str) -> Dsn:
     User, password and option values may be percent-encoded (RFC 3986); the folder of an outbox is taken as written.
 
     Args:
-        text: ``scheme``, ``scheme:path`` or ``scheme://user:password@host:port?option=value&…``.
+        text: ``scheme``, ``scheme:path`` or ``scheme://user:password@host:port?option=value&…``. The name of a mail
+            service (``presets.toml``) is a scheme too; it has no host, so all in front of ``?`` is the user:
+            ``gmail://ada@example.com``. Only where that ends with ``@`` may it hold a password:
+            ``gmail://ada@example.com:password@``.
 
     Raises:
         UsageError: It cannot be read. The message never holds a password.
@@ -91,7 +112,7 @@ def parse_dsn(text: str) -> Dsn:
     name, colon, rest = text.partition(":")
     scheme = SCHEMES.get(name.lower())
     if scheme is None:
-        raise _unknown_scheme(name, colon)
+        return _of_preset(name, colon, rest)
     name = name.lower()
     if not colon:
         if not scheme.bare:
@@ -108,11 +129,41 @@ def parse_dsn(text: str) -> Dsn:
     return _with_host(name, scheme, rest[2:])
 
 
+def _of_preset(name: str, colon: str, rest: str) -> Dsn:
+    from mailblast.providers.presets import find_preset  # noqa: PLC0415 - reads a file, and few DSNs are presets
+
+    preset = find_preset(name.lower())
+    if preset is None:
+        raise _unknown_scheme(name, colon)
+    name = preset.name
+    scheme = Scheme(preset.example, bare=True, has_host=False, options=PRESET_OPTIONS)
+    if preset.region:
+        scheme = scheme._replace(options=("region", *PRESET_OPTIONS))
+    if colon and not rest.startswith("//"):
+        raise UsageError(f"'{name}:' is not followed by '//'.", fix=f"Write {scheme.example}.")
+    text, _, query = rest[2:].partition("?")
+    user, password = text.removesuffix("/"), ""
+    if user.endswith("@"):
+        user, _, password = user[:-1].partition(":")
+    if ":" in user or "/" in user or (password and not user):
+        # It may be part of a password: it is not shown.
+        raise UsageError(
+            f"'{name}://' is followed by more than a user: it has no host and no port.",
+            fix=f"Write {scheme.example}; encode ':' and '/' as %3A and %2F.",
+        )
+    secret = Secret(_decoded(password, "password")) if password else None
+    options = _options(name, scheme, query) if query else NO_OPTIONS
+    return Dsn(name, _decoded(user, "user name"), secret, options=options)
+
+
 def _unknown_scheme(name: str, colon: str) -> UsageError:
+    from mailblast.providers.presets import presets  # noqa: PLC0415 - likewise
+
     # Without a colon there may be anything in front of us, but nothing that belongs to a DSN with a password.
     shown = name if re.fullmatch(r"[A-Za-z0-9+._-]{1,32}", name) else "the text"
-    close = difflib.get_close_matches(name.lower(), SCHEMES, 1)
-    known = ", ".join(scheme.example for scheme in SCHEMES.values())
+    services = [preset.name for preset in presets()]
+    close = difflib.get_close_matches(name.lower(), [*SCHEMES, *services], 1)
+    known = ", ".join([*(scheme.example for scheme in SCHEMES.values()), *(f"{name}://" for name in services)])
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return UsageError(
         f"'{shown}{colon}' is no kind of provider.",
@@ -150,6 +201,8 @@ def _host_and_port(authority: str, scheme: Scheme) -> tuple[str, int | None]:
     else:
         host, colon, port = authority.partition(":")
         valid = HOST.fullmatch(host) is not None and (not colon or bool(port))
+    if not authority and scheme.host_may_lack:
+        return "", None
     if not host:
         raise UsageError("The DSN names no host.", fix=f"Write {scheme.example}.")
     if not valid:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.model.outcome import Attempt, Disposition
 from mailblast.model.reply import Reply, Scope, Stage
+from mailblast.providers.body import UnreadablePartError, pieces
 from mailblast.providers.provider import ProviderLimits
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ class MemoryProvider:
     def _handle(self, message: Message, deliveries: Deliveries) -> None:
         attempt = Attempt(Disposition.NOT_SENT, None, Scope.CONNECTION)
         try:
+            complete = _held(message)
             deliveries.begin(message)
             deliveries.commit()
             attempt = self._answer(message)
             if attempt.disposition is not Disposition.NOT_SENT:
-                self.messages.append(message)
+                self.messages.append(complete)
+        except UnreadablePartError as error:
+            attempt = error.attempt()
         finally:
             deliveries.finish(message, attempt)
 
@@ -81,3 +85,10 @@ class MemoryProvider:
         """Return that messages stay in memory."""
         del sender
         return [("connect", "messages stay in memory")]
+
+
+def _held(message: Message) -> Message:
+    """Return a message that does without the files behind its parts."""
+    if all(isinstance(part, bytes) for part in message.parts):
+        return message
+    return message._replace(parts=tuple(pieces(message.parts)))

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 from mailblast.errors import ProviderUnavailableError
 from mailblast.model.outcome import Attempt, Disposition
 from mailblast.model.reply import Reply, Scope, Stage
+from mailblast.providers.body import UnreadablePartError, pieces
 from mailblast.providers.provider import ProviderLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from mailblast.clock import Clock
     from mailblast.model.message import Message
     from mailblast.providers.provider import Deliveries
@@ -87,21 +90,22 @@ class OutboxProvider:
             kept = self._keep(temporary, name)
             reply = Reply(250, "2.0.0", f"Written to {kept}", Stage.BODY)
             attempt = Attempt(Disposition.ACCEPTED, reply, Scope.RECIPIENT, self._monotonic() - started_s, name)
+        except UnreadablePartError as error:
+            attempt = error.attempt(self._monotonic() - started_s)
         except OSError as error:
             raise self._unusable(error) from error
         finally:
-            if attempt is NOT_SENT:
+            if attempt.disposition is not Disposition.ACCEPTED:
                 temporary.unlink(missing_ok=True)
             deliveries.finish(message, attempt)
 
     def _write(self, path: Path, message: Message) -> None:
-        # A Maildir keeps the line ends of the system; CRLF would show as ^M in many readers.
-        text = b"".join(message.parts).replace(b"\r\n", b"\n")
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - from a descriptor
-            view = memoryview(text)
-            while view:
-                view = view[file.write(view) :]
+            for text in _local_lines(pieces(message.parts)):
+                view = memoryview(text)
+                while view:
+                    view = view[file.write(view) :]
 
     def _keep(self, temporary: Path, name: str) -> Path:
         """Move a written message to ``new``; a copy that a reader has moved to ``cur`` since gives way to it."""
@@ -130,6 +134,18 @@ class OutboxProvider:
         else:
             fix = "Free some space, or give another folder with --via outbox:DIR."
         return ProviderUnavailableError(f"The outbox {self.folder} cannot be written: {error.strerror}.", fix=fix)
+
+
+def _local_lines(body: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a body with LF line ends: a Maildir keeps those of the system, CRLF would show as ^M in many readers."""
+    held = b""
+    for piece in body:
+        text = held + piece if held else piece
+        # The other half of a line end may be in the next piece.
+        held = b"\r" if text.endswith(b"\r") else b""
+        yield (text[:-1] if held else text).replace(b"\r\n", b"\n")
+    if held:
+        yield held
 
 
 def file_name(message: Message) -> str:

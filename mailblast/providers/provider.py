@@ -32,6 +32,10 @@ class ProviderLimits(NamedTuple):
     size_bytes: int | None = None
     #: Recipients a second that it gets unless the user asks otherwise; None for no limit. Known before ``open()``.
     rate_per_s: float | None = None
+    #: Recipients in 24 hours that it takes; None where it names no number. Known before ``open()``.
+    per_day: int | None = None
+    #: Of these, what is left for now, where the provider says so on ``open()``.
+    left_today: int | None = None
 
 
 class Deliveries(Protocol):

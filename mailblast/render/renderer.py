@@ -6,13 +6,15 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import TemplateNotFound, TemplateSyntaxError, meta
+from jinja2 import TemplateNotFound, TemplateSyntaxError, meta, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.utils import missing
+from markupsafe import escape
 
 from mailblast.errors import RowFaultError, TemplateError
 from mailblast.model.message import Content
+from mailblast.render.css import inlined
 from mailblast.render.environment import (
     LARGEST_PART,
     MARKDOWN_SUFFIXES,
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jinja2 import Template as JinjaTemplate
-    from jinja2 import nodes
 
     from mailblast.model.campaign import Template
 
@@ -41,6 +42,36 @@ _PIECES_AT_ONCE = 65_536
 _FORBIDDEN_IN_LINE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BLANKS = re.compile(r"[ \t]{2,}|\t")
 _CODE = re.compile(r"\{[{%#]")
+_ESCAPED = re.compile("[&<>'\"]")
+
+
+class _Blanks(NamedTuple):
+    """Text with nothing but plain variables in it, as most templates are.
+
+    Filled in without Jinja: 1 µs a part, where a context, a generator and a ``Markup`` object for each value cost 4 µs.
+    """
+
+    #: Static text, with an empty place for each variable.
+    pieces: tuple[str, ...]
+    #: Which piece each variable fills, in their order.
+    places: tuple[tuple[int, str], ...]
+    escapes: bool
+
+    def filled(self, values: Mapping[str, object]) -> str:
+        """Return what the compiled part gives; empty where only that can tell: a value is missing, or no text."""
+        pieces = list(self.pieces)
+        needs_escape = False
+        for place, name in self.places:
+            value = values.get(name)
+            if type(value) is not str:
+                return ""
+            pieces[place] = value
+            needs_escape = needs_escape or (self.escapes and _ESCAPED.search(value) is not None)
+        if needs_escape:
+            for place, _ in self.places:
+                pieces[place] = escape(pieces[place])
+        result = "".join(pieces)
+        return result if len(result) <= LARGEST_PART else ""
 
 
 class _Part(NamedTuple):
@@ -55,6 +86,8 @@ class _Part(NamedTuple):
     constant: str
     environment: TemplateEnvironment
     template: JinjaTemplate | None
+    #: Set where the code is nothing but plain variables.
+    blanks: _Blanks | None = None
 
 
 class Renderer:
@@ -62,6 +95,7 @@ class Renderer:
 
     Args:
         template: As read.
+        inline_css: Whether style sheets are moved into tags, on each message (``with_css_inlined()`` tells).
 
     Raises:
         TemplateError: A part cannot be compiled; says which file, which line, and what is wrong.
@@ -70,7 +104,8 @@ class Renderer:
     #: Names of the top-level variables that the template may ask a row for.
     variables: frozenset[str]
 
-    def __init__(self, template: Template) -> None:
+    def __init__(self, template: Template, *, inline_css: bool = False) -> None:
+        self._inlined = inlined if inline_css else None
         text_parts, html_parts = text_environment(template.folder), html_environment(template.folder)
         name = template.name
         is_markdown = name.lower().endswith(tuple(MARKDOWN_SUFFIXES))
@@ -120,6 +155,8 @@ class Renderer:
             text = _render(self._text, values)
         if self._html is not None:
             html = _render(self._html, values)
+            if self._inlined is not None:
+                html = self._inlined(html)
         if self._text is not None and not self._text_first:
             text = _render(self._text, values)
         return Content(subject, text, html, headers)
@@ -146,7 +183,27 @@ def _compile(
         raise TemplateError(f"{name}: there is no template '{error.message or error.name}' beside it.") from error
     except RecursionError as error:
         raise TemplateError(f"{name}: the template is nested too deeply.") from error
-    return _Part(name, has_lines, template.root_render_func, "", environment, template)
+    blanks = _blanks(tree, escapes=environment.autoescape is True)
+    return _Part(name, has_lines, template.root_render_func, "", environment, template, blanks)
+
+
+def _blanks(tree: nodes.Template, *, escapes: bool) -> _Blanks | None:
+    """Return what is to be filled in; None where there is other code than plain variables."""
+    pieces: list[str] = []
+    places: list[tuple[int, str]] = []
+    for output in tree.body:
+        if not isinstance(output, nodes.Output):
+            return None
+        for node in output.nodes:
+            if isinstance(node, nodes.TemplateData):
+                pieces.append(node.data)
+            # Jinja knows a ``self`` of its own.
+            elif isinstance(node, nodes.Name) and node.name != "self":
+                places.append((len(pieces), node.name))
+                pieces.append("")
+            else:
+                return None
+    return _Blanks(tuple(pieces), tuple(places), escapes)
 
 
 def _compile_references(
@@ -175,12 +232,14 @@ def _render(part: _Part, values: dict[str, object]) -> str:
     template = part.template
     assert template is not None
     try:
-        # What Template.render() does, without copying the values again for each part.
-        pieces = root(Context(part.environment, values, template.name, template.blocks))
-        first = list(islice(pieces, _PIECES_AT_ONCE))
-        result = "".join(first)
-        if len(first) == _PIECES_AT_ONCE or len(result) > LARGEST_PART:
-            result = _joined_with_rest(result, pieces)
+        result = part.blanks.filled(values) if part.blanks is not None else ""
+        if not result:
+            # What Template.render() does, without copying the values again for each part.
+            pieces = root(Context(part.environment, values, template.name, template.blocks))
+            first = list(islice(pieces, _PIECES_AT_ONCE))
+            result = "".join(first)
+            if len(first) == _PIECES_AT_ONCE or len(result) > LARGEST_PART:
+                result = _joined_with_rest(result, pieces)
         if not result.isascii():
             result.encode()
     except RowFaultError:

@@ -12,6 +12,7 @@ from jinja2 import TemplateNotFound, TemplateSyntaxError
 
 from mailblast.errors import TemplateError
 from mailblast.model.campaign import Template
+from mailblast.render.css import with_style_sheets
 from mailblast.render.environment import (
     HTML_SUFFIXES,
     INCLUDED_SUFFIXES,
@@ -65,7 +66,7 @@ def load_template(path: Path, *, subject: str | None = None) -> Template:
     if suffix in MARKDOWN_SUFFIXES:
         found = _converted(first_heading, block.body, name)
     if suffix in HTML_SUFFIXES:
-        html = _parsed(_aligned(block, block.body), name)
+        html = with_style_sheets(_parsed(_aligned(block, block.body), name), str(path.parent), name)
         found = _converted(_title, block.body, name)
         companion = path.with_suffix(".txt")
         if companion.is_file():

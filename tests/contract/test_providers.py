@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers.aiosmtpd_server import aiosmtpd_server
+from servers.aws_http import ENVIRONMENT
 from servers.list_deliveries import ListDeliveries, a_message, messages
 from servers.scripted_smtp import Script, ScriptedSmtp
+from servers.sendgrid_fake import KEY, SendgridFake, serving
+from servers.ses_fake import Script as AccountScript
+from servers.ses_fake import SesFake
 
 from mailblast.clock import SystemClock
 from mailblast.errors import JournalError
@@ -63,7 +67,31 @@ async def _aiosmtpd(_: Path) -> AsyncIterator[Subject]:
         yield Subject(_smtp(port), lambda: len(recorder.envelopes))
 
 
-@pytest.fixture(params=[_memory, _outbox, _pipelined, _one_by_one, _aiosmtpd], ids=lambda maker: maker.__name__[1:])
+async def _ses(_: Path) -> AsyncIterator[Subject]:
+    async with SesFake() as server:
+        provider = make_provider(parse_dsn(server.dsn("concurrency=4")), ENVIRONMENT, clock=SystemClock())
+        yield Subject(provider, lambda: len(server.sent))
+
+
+async def _ses_bulk(_: Path) -> AsyncIterator[Subject]:
+    # The account's rate bounds what goes into one call.
+    async with SesFake(AccountScript(rate_per_s=20, burst=1_000_000)) as server:
+        dsn = parse_dsn(server.dsn("mode=bulk&concurrency=2"))
+        provider = make_provider(dsn, ENVIRONMENT, clock=SystemClock())
+        yield Subject(provider, lambda: len(server.sent))
+
+
+async def _sendgrid(_: Path) -> AsyncIterator[Subject]:
+    with serving(SendgridFake()) as fake:
+        dsn = parse_dsn(f"sendgrid://?batch=10&endpoint=http://127.0.0.1:{fake.port}")
+        provider = make_provider(dsn, {"SENDGRID_API_KEY": KEY}, connections=4, clock=SystemClock())
+        yield Subject(provider, lambda: len(fake.mails))
+
+
+@pytest.fixture(
+    params=[_memory, _outbox, _pipelined, _one_by_one, _aiosmtpd, _ses, _ses_bulk, _sendgrid],
+    ids=lambda maker: maker.__name__[1:],
+)
 async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
     made: Any = request.param(tmp_path)
     async with contextlib.aclosing(made) as subjects:

@@ -27,8 +27,16 @@ if TYPE_CHECKING:
 ACCEPTED, NOT_SENT, IN_DOUBT = Disposition.ACCEPTED, Disposition.NOT_SENT, Disposition.IN_DOUBT
 
 
-def provider_of(dsn: str, *, connections: int = 5, clock: Clock | None = None, **counts: int) -> SmtpProvider:
-    provider = make_provider(parse_dsn(dsn), {}, connections=connections, clock=clock or SystemClock(), **counts)
+def provider_of(
+    dsn: str, *, connections: int = 5, messages_per_connection: int | None = None, clock: Clock | None = None
+) -> SmtpProvider:
+    provider = make_provider(
+        parse_dsn(dsn),
+        {},
+        connections=connections,
+        messages_per_connection=messages_per_connection,
+        clock=clock or SystemClock(),
+    )
     assert isinstance(provider, SmtpProvider)
     return provider
 

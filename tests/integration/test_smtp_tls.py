@@ -16,12 +16,11 @@ from mailblast.errors import AccountError, ProviderError, ProviderUnavailableErr
 from mailblast.model.outcome import Disposition
 from mailblast.providers.dsn import parse_dsn
 from mailblast.providers.registry import make_provider
+from mailblast.providers.smtp.provider import SmtpProvider
 
 if TYPE_CHECKING:
     from servers.certificates import Certificates
 
-    from mailblast.providers.outbox import OutboxProvider
-    from mailblast.providers.smtp.provider import SmtpProvider
 
 PASSWORD = "pass word ü"
 USERS = {"user@example.org": PASSWORD}
@@ -30,10 +29,12 @@ MODES = pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "imp
 
 def provider_of(
     port: int, certificates: Certificates, *, implicit: bool = False, host: str = "localhost", options: str = ""
-) -> SmtpProvider | OutboxProvider:
+) -> SmtpProvider:
     scheme, tls = ("smtps", "implicit") if implicit else ("smtp", "starttls")
     dsn = f"{scheme}://user%40example.org@{host}:{port}?tls={tls}&ca={certificates.ca_file}{options}"
-    return make_provider(parse_dsn(dsn), {"SMTP_PASSWORD": PASSWORD}, connections=2, clock=SystemClock())
+    provider = make_provider(parse_dsn(dsn), {"SMTP_PASSWORD": PASSWORD}, connections=2, clock=SystemClock())
+    assert isinstance(provider, SmtpProvider)
+    return provider
 
 
 def assert_no_secret(server: ScriptedSmtp) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mailblast.errors import RowFaultError
 from mailblast.message.builder import MessageBuilder
 from mailblast.message.headers import encode_mailbox, encode_unstructured
-from mailblast.message.mime import known_lines, quoted_printable
+from mailblast.message.mime import known_runs, quoted_printable
 from mailblast.model.campaign import Campaign, Mailbox, Template
 from mailblast.model.message import Content, Message
 from mailblast.model.recipient import Claim, Recipient
@@ -150,11 +150,11 @@ def test_display_name_reads_back_beside_its_address(name: str) -> None:
 
 
 @given(TEXTS, st.lists(st.text("ab .=\n", max_size=90), max_size=4))
-def test_known_lines_never_change_a_body(text: str, sources: list[str]) -> None:
+def test_known_runs_never_change_a_body(text: str, sources: list[str]) -> None:
     try:
         expected = quoted_printable(text)
     except RowFaultError:
         assert "\0" in text or re.search("[\ud800-\udfff]", text)
         return
 
-    assert expected == quoted_printable(text, known_lines([*sources, text]))
+    assert expected == quoted_printable(text, known_runs([*sources, text]))

@@ -7,7 +7,8 @@ import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mailblast.model.message import Message
+from mailblast.model.campaign import Mailbox
+from mailblast.model.message import Composition, Content, Layout, Message
 from mailblast.model.outcome import Disposition
 from mailblast.model.reply import Scope
 
@@ -17,17 +18,35 @@ if TYPE_CHECKING:
     from mailblast.model.outcome import Attempt
 
 
+#: What compositions of ``a_message()`` have in common.
+LAYOUT = Layout(("number",), "message {{number}}", "Hello\n", None)
+
+
+def a_composition(number: int, recipient: str) -> Composition:
+    """Build what a provider gets that puts messages together itself."""
+    return Composition(
+        Mailbox("", "sender@example.org"),
+        None,
+        Mailbox("", recipient),
+        Content(f"message {number}", "Hello\n", None),
+        layout=LAYOUT,
+        values=(str(number),),
+    )
+
+
 def a_message(number: int = 1, recipient: str = "", body: bytes = b"Hello\r\n", **changes: Any) -> Message:
     """Build a small message; its Message-ID and content hold its number."""
     head = b"From: sender@example.org\r\nSubject: message %d\r\n\r\n" % number
     parts = (head, body)
+    recipient = recipient or f"recipient{number}@example.com"
     message = Message(
         number,
         "sender@example.org",
-        recipient or f"recipient{number}@example.com",
+        recipient,
         f"<{number}@example.org>",
         parts,
         zlib.crc32(b"".join(parts)),
+        composition=a_composition(number, recipient),
     )
     return message._replace(**changes)
 

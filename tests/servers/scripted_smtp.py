@@ -56,6 +56,10 @@ class Script:
     connections: int | None = None
     #: Names and passwords; login is then needed for MAIL.
     users: dict[str, str] = field(default_factory=dict)
+    #: Names and access tokens that are taken by AUTH XOAUTH2; login is then needed for MAIL.
+    tokens: dict[str, set[str]] = field(default_factory=dict)
+    #: 432 to MAIL while more connections than this are open, as Microsoft says it.
+    sessions: int | None = None
     #: Context for STARTTLS, or from the first byte where ``implicit_tls`` is set.
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
@@ -238,6 +242,8 @@ class _Conversation:
             extensions += ("STARTTLS",)
         if script.users:
             extensions += ("AUTH PLAIN LOGIN",)
+        if script.tokens:
+            extensions += ("AUTH XOAUTH2",)
         lines = ["scripted.example", *extensions]
         marks = ["-"] * (len(lines) - 1) + [" "]
         usual = "".join(f"250{mark}{line}\r\n" for mark, line in zip(marks, lines, strict=True))
@@ -257,6 +263,9 @@ class _Conversation:
 
     async def _on_auth(self, command: str) -> None:
         method, _, initial = command[len("AUTH ") :].partition(" ")
+        if method.upper() == "XOAUTH2":
+            await self._on_xoauth2(initial)
+            return
         if method.upper() == "PLAIN":
             _, user, password = base64.b64decode(initial).decode().split("\0")
         else:
@@ -266,17 +275,33 @@ class _Conversation:
         usual = b"235 2.7.0 Welcome\r\n" if self._is_logged_in else b"535 5.7.8 Wrong name or password\r\n"
         await self._answer("auth", usual)
 
+    async def _on_xoauth2(self, initial: str) -> None:
+        """As developers.google.com/workspace/gmail/imap/xoauth2-protocol has it."""
+        user, bearer, *_ = base64.b64decode(initial).decode().split("\x01")
+        token = bearer.removeprefix("auth=Bearer ")
+        self._is_logged_in = token in self._script.tokens.get(user.removeprefix("user="), set())
+        if not self._is_logged_in:
+            await self._send(b"334 " + base64.b64encode(b'{"status":"400","schemes":"Bearer"}') + b"\r\n")
+            if await self._line() != b"\r\n":
+                await self._send(b"501 5.5.2 An empty line was due\r\n")
+                return
+        refusal = b"535 5.7.8 Username and Password not accepted\r\n"
+        await self._answer("auth", b"235 2.7.0 Accepted\r\n" if self._is_logged_in else refusal)
+
     async def _ask(self, question: bytes) -> str:
         await self._send(question)
         return base64.b64decode(await self._line()).decode()
 
     async def _on_mail(self, command: str) -> None:
         limit = self._script.messages_per_connection
-        if self._script.users and not self._is_logged_in:
+        needs_login = self._script.users or self._script.tokens
+        if needs_login and not self._is_logged_in:
             await self._send(b"530 5.7.0 Authentication required\r\n")
         elif limit is not None and self._taken >= limit:
             await self._send(b"421 4.7.0 Too many messages on this connection\r\n")
             raise _HangUpError
+        elif self._script.sessions is not None and self._server.open_connections > self._script.sessions:
+            await self._send(b"432 4.3.2 Concurrent connections limit exceeded\r\n")
         elif self._mail:
             await self._send(b"503 5.5.1 Nested MAIL\r\n")
         elif await self._answer("mail", USUAL["mail"]):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from mailblast.providers.body import UnreadablePartError
 from mailblast.providers.smtp import framing
+from mailblast.providers.smtp.classify import classifier
 from mailblast.providers.smtp.phases import Phase
 from mailblast.providers.smtp.transaction import Session
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from mailblast.model.outcome import Attempt
     from mailblast.providers.smtp.opening import Opened
     from mailblast.providers.smtp.settings import SmtpSettings
+
+#: Blocks of a large body that are written before others have their turn: 4 MB at most.
+BLOCKS_A_TURN = 16
 
 
 class Owner(Protocol):
@@ -57,7 +62,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, opened: Opened, settings: SmtpSettings, owner: Owner, monotonic: Callable[[], float]) -> None:
-        self.session = Session(opened.extensions)
+        self.session = Session(opened.extensions, classifier(settings.host, settings.extra_rules))
         self.offered = opened.offered
         self._pipelining = opened.extensions.pipelining
         self._transport = opened.transport
@@ -80,9 +85,17 @@ class Connection(asyncio.Protocol):
         self._is_scheduled = False
         #: Whether it was asked if the server is still there, and has not answered.
         self.probing = False
+        #: Since when there was nothing to do, as noted by the pool, and how many messages it had had then.
+        self.unused_since_s = self._opened_s
+        self.messages_when_unused = 0
         opened.transport.set_protocol(self)
 
     # The pool calls.
+
+    @property
+    def messages(self) -> int:
+        """Messages that it was given so far."""
+        return self._messages
 
     def start(self, message: Message) -> None:
         """Begin with a message; only while idle."""
@@ -193,8 +206,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with the blocks."""
         self._paused = False
-        if self._blocks is not None and not self._is_scheduled:
-            self._write_blocks()
+        self._write_blocks()
 
     # Inside.
 
@@ -203,6 +215,10 @@ class Connection(asyncio.Protocol):
         session = self.session
         before = session.phase
         session.receive(data, now)
+        due = None if session.fault else session.body_due
+        if due is not None:
+            # First, so that its mark and the outcomes told below are written together, by one turn of the loop.
+            self._body_due(due)
         if session.finished:
             self._report()
             self.since_s = now
@@ -210,8 +226,8 @@ class Connection(asyncio.Protocol):
             self.since_s = now
         if session.fault:
             self.abort()
-        elif session.body_due is not None:
-            self._body_due(session.body_due)
+        elif due is not None:
+            return
         elif session.may_start:
             self._proceed(now)
         elif session.outgoing:
@@ -220,7 +236,7 @@ class Connection(asyncio.Protocol):
     def _body_due(self, message: Message) -> None:
         if self._blocks is not None or self._is_scheduled:
             return
-        if message.size <= framing.SMALL_BODY_BYTES:
+        if framing.is_small(message):
             self._schedule()
         else:
             # The transport keeps nothing back: when it takes more, all before is with the system, and the final dot
@@ -231,14 +247,25 @@ class Connection(asyncio.Protocol):
 
     def _write_blocks(self) -> None:
         """Write until the transport has enough; the final dot follows when all else is handed over."""
-        assert self._blocks is not None
-        while not self._paused and not self._transport.is_closing():
-            block = next(self._blocks, None)
+        if self._blocks is None or self._is_scheduled:
+            return
+        for _ in range(BLOCKS_A_TURN):
+            if self._paused or self._transport.is_closing():
+                return
+            try:
+                block = next(self._blocks, None)
+            except UnreadablePartError as error:
+                # Nobody may take what has left already for a message, so there is no final dot and no further use.
+                self.session.give_up(error.reply(), self._monotonic())
+                self.abort()
+                return
             if block is None:
                 self._schedule()
                 return
             self.since_s = self._monotonic()
             self._transport.write(block)
+        # A system that takes everything at once must not keep the loop from all others.
+        asyncio.get_running_loop().call_soon(self._write_blocks)
 
     def _schedule(self) -> None:
         self._is_scheduled = True

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from mailblast.model.reply import Reply, Stage
+from mailblast.providers.body import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailblast.model.message import Message
+    from mailblast.model.message import Message, StreamedPart
 
 #: Largest body that is written together with its final dot.
 SMALL_BODY_BYTES = 65_536
@@ -24,6 +25,8 @@ MAX_ADDRESS_BYTES = 254
 ASCII_ADDRESS = re.compile(r"[!-;=?-~]+")
 #: The same with the letters of RFC 6531: no C1 control, no line or paragraph separator, no surrogate.
 UTF8_ADDRESS = re.compile("[!-;=?-~\u00a1-\u2027\u202f-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]+")
+
+_DOT_AT_START = re.compile(rb"\n\.").search
 
 RSET = b"RSET\r\n"
 QUIT = b"QUIT\r\n"
@@ -67,29 +70,43 @@ def bad_recipient() -> Reply:
 
 
 def small_body(message: Message) -> bytes:
-    """Return the dot-stuffed body with its final dot, for messages of up to ``SMALL_BODY_BYTES``."""
-    body = b"".join(message.parts)
-    # Two searches cost a microsecond for 5 KB; most messages hold no such dot and are not copied again.
-    if b"\r\n." in body:
+    """Return the dot-stuffed body with its final dot, for messages that are small."""
+    body = b"".join(message.parts)  # type: ignore[arg-type]  # is_small() has been asked
+    # Most messages hold no such dot. For 5 KB an expression takes 1.5 µs to find that out, and ``in`` 4.
+    if _DOT_AT_START(body):
         body = body.replace(b"\r\n.", b"\r\n..")
     if body.startswith(b"."):
         body = b"." + body
     return body + (TERMINATOR if body.endswith(b"\r\n") or not body else b"\r\n" + TERMINATOR)
 
 
-def blocks(parts: tuple[bytes, ...]) -> Iterator[bytes]:
-    """Yield the dot-stuffed body, without its final dot, in blocks of about ``BLOCK_BYTES``.
+def is_small(message: Message) -> bool:
+    """Whether a body is in memory and is written at once."""
+    size = 0
+    for part in message.parts:
+        if not isinstance(part, bytes):
+            return False
+        size += len(part)
+    return size <= SMALL_BODY_BYTES
 
-    Parts are shared by many messages and are not copied as a whole. The border of two blocks, or of two parts, may
-    fall anywhere in ``CRLF .``.
+
+def blocks(parts: tuple[bytes | StreamedPart, ...]) -> Iterator[bytes]:
+    """Yield the dot-stuffed body, without its final dot, in blocks of at most about ``BLOCK_BYTES``.
+
+    Parts are shared by many messages and are not copied as a whole; files are read as they are needed. The border of
+    two blocks, or of two parts, may fall anywhere in ``CRLF .``.
+
+    Raises:
+        UnreadablePartError: A file cannot be read; the body must not be ended.
     """
     #: The last two bytes before the block. A body begins like a line.
     before = b"\r\n"
-    for part in parts:
+    for part in pieces(parts):
         for start in range(0, len(part), BLOCK_BYTES):
             block = part if len(part) <= BLOCK_BYTES else part[start : start + BLOCK_BYTES]
             border = before + block[:2]
-            if b"\r\n." in block or b"\r\n." in border:
+            # Base64 holds no dot at all, which is found out twenty times as fast.
+            if (b"." in block and b"\r\n." in block) or b"\r\n." in border:
                 yield (before + block).replace(b"\r\n.", b"\r\n..")[len(before) :]
             else:
                 yield block

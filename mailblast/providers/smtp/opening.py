@@ -14,22 +14,26 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import aiosmtplib
 
 from mailblast.errors import AccountError, ProviderError, ProviderUnavailableError
-from mailblast.model.outcome import Disposition
+from mailblast.model.outcome import Advice, Disposition
 from mailblast.model.reply import Scope, Stage
+from mailblast.providers.smtp.classify import classifier
 from mailblast.providers.smtp.opening_errors import certificate_error, connect_error, refused
 from mailblast.providers.smtp.plaintext_guard import PlaintextGuard
-from mailblast.providers.smtp.replies import classify, said_reply
+from mailblast.providers.smtp.replies import said_reply
 from mailblast.providers.smtp.transaction import Extensions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from mailblast.model.secret import Secret
     from mailblast.providers.smtp.settings import SmtpSettings
 
 #: A name that a server may look up; "localhost" and names without a dot are of no use to it.
 FULL_NAME = re.compile(r"(?=.{4,253}$)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 #: Methods in the order of preference: on an encrypted session the simplest is the safest, for it is tried once.
 LOGIN_METHODS = ("plain", "login", "cram-md5")
+#: developers.google.com/workspace/gmail/imap/xoauth2-protocol; Microsoft has the same.
+TOKEN_METHODS = ("xoauth2",)
 
 
 class Opened(NamedTuple):
@@ -84,6 +88,19 @@ async def open_session(settings: SmtpSettings, context: ssl.SSLContext | None) -
 
 async def logged_in(settings: SmtpSettings, context: ssl.SSLContext | None) -> aiosmtplib.SMTP:
     """Return a client that has connected, encrypted and logged in; arguments and errors as ``open_session()``."""
+    tokens = settings.tokens
+    if tokens is None:
+        return await _logged_in(settings, context, settings.password)
+    token = await tokens.token()
+    try:
+        return await _logged_in(settings, context, token)
+    except AccountError:
+        # It may have ended before its time; a fresh one that is refused is the account's trouble.
+        tokens.forget(token)
+    return await _logged_in(settings, context, await tokens.token())
+
+
+async def _logged_in(settings: SmtpSettings, context: ssl.SSLContext | None, secret: Secret | None) -> aiosmtplib.SMTP:
     connected = await _connect(settings)
     try:
         helo_name = await _helo_name(settings, connected)
@@ -108,7 +125,8 @@ async def logged_in(settings: SmtpSettings, context: ssl.SSLContext | None) -> a
             await _start_tls(client, settings)
             await _greet(client, settings)
         if settings.user:
-            await _login(client, settings)
+            assert secret is not None
+            await _login(client, settings, secret)
     except BaseException:
         hang_up(client)
         connected.close()
@@ -230,19 +248,25 @@ async def _start_tls(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
         ) from None
 
 
-async def _login(client: aiosmtplib.SMTP, settings: SmtpSettings) -> None:
-    assert settings.password is not None
+async def _login(client: aiosmtplib.SMTP, settings: SmtpSettings, secret: Secret) -> None:
     offered = client.server_auth_methods
-    method = next((method for method in LOGIN_METHODS if method in offered), None)
+    usable = LOGIN_METHODS if settings.tokens is None else TOKEN_METHODS
+    method = next((method for method in usable if method in offered), None)
     if method is None:
         said = f"offers {', '.join(offered).upper()}" if offered else "offers no login"
         raise ProviderUnavailableError(
-            f"{settings.address} {said}, so '{settings.user}' cannot log in with a password.",
+            f"{settings.address} {said}, so '{settings.user}' cannot log in with a "
+            f"{'password' if settings.tokens is None else 'token'}.",
             fix="Leave the user out of the DSN if the server needs none, or check host and port.",
         )
-    log_in = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}[method]
+    log_in = {
+        "plain": client.auth_plain,
+        "login": client.auth_login,
+        "cram-md5": client.auth_crammd5,
+        "xoauth2": client.auth_xoauth2,
+    }[method]
     async with told_plainly(settings, Stage.AUTH, settings.timeouts.ehlo):
-        await log_in(settings.user, settings.password.reveal())
+        await log_in(settings.user, secret.reveal())
 
 
 @contextlib.asynccontextmanager
@@ -257,11 +281,14 @@ async def told_plainly(settings: SmtpSettings, stage: Stage, timeout_s: float) -
                 f"{settings.address} does not speak SMTP: it sent a line that is no reply.", fix="Check host and port."
             ) from None
         reply = said_reply(error.code, error.message, stage)
-        disposition, scope = classify(reply)
-        if scope is Scope.ACCOUNT and disposition is Disposition.PERMANENT and stage is Stage.AUTH:
+        disposition, scope, advice = classifier(settings.host, settings.extra_rules)(reply)
+        final = disposition is Disposition.PERMANENT or advice is Advice.TOMORROW
+        if scope is Scope.ACCOUNT and final and stage is Stage.AUTH:
             raise AccountError(
                 f"{settings.address} refused the login of '{settings.user}': {refused(reply)}.",
-                fix="Check the user name in the DSN and the password in SMTP_PASSWORD.",
+                fix="Check the user name in the DSN and the password in SMTP_PASSWORD."
+                if settings.tokens is None
+                else "Check the user name in the DSN, and that the token is for this user and for sending mail.",
             ) from None
         raise ProviderUnavailableError(
             f"{settings.address} refused {stage.value.upper()}: {refused(reply)}.", fix=_remedy(stage)

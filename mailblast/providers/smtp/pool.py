@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
-from mailblast.errors import MailblastError
-from mailblast.model.outcome import Attempt, Disposition
+from mailblast.errors import MailblastError, ProviderUnavailableError
+from mailblast.model.outcome import Advice, Attempt, Disposition
 from mailblast.model.reply import Scope
 from mailblast.providers.smtp.connection import Connection
 from mailblast.providers.smtp.opening import open_session, tls_context
 from mailblast.providers.smtp.phases import Phase
+from mailblast.providers.smtp.pool_size import LoginPace, PoolSize
 
 if TYPE_CHECKING:
     import ssl
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
 
 #: A connection that was idle for longer is asked whether it still works before it gets a message.
 PROBE_AFTER_S = 30.0
-#: How long the pool stays at the number of connections that it settled for, before it tries one more.
-SETTLED_FOR_S = 60.0
+#: How often idle connections are looked at, also between deliveries.
+UPKEEP_EVERY_S = 30.0
+#: Waits before a connection is asked for again that was refused within a second of another one's leaving: the server
+#: may still have counted that one.
+LEFT_WITHIN_S = 1.0
+AGAIN_AFTER_S = (0.1, 0.4)
 NOT_SENT = Attempt(Disposition.NOT_SENT, None, Scope.CONNECTION)
 
 
@@ -43,9 +48,13 @@ class Pool:
     def __init__(self, settings: SmtpSettings, clock: Clock) -> None:
         self._settings = settings
         self._monotonic = clock.monotonic
+        self._sleep = clock.sleep
         self._context: ssl.SSLContext | None = None
-        self._limit = settings.connections
-        self._settled_until_s = 0.0
+        self._size = PoolSize(settings.connections, clock.monotonic)
+        self._logins = LoginPace(settings.logins_per_s, clock.monotonic)
+        #: When a connection last left in an orderly way.
+        self._left_s = float("-inf")
+        self._upkeep: asyncio.TimerHandle | None = None
         self._connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -67,12 +76,18 @@ class Pool:
             ProviderUnavailableError: It cannot be opened.
             AccountError: The login was refused.
         """
+        wait_s = self._logins.turn_s()
+        if wait_s > 0:
+            await self._sleep(wait_s)
         settings = self._settings
         if self._context is None and settings.tls != "none":
             self._context = await asyncio.to_thread(tls_context, settings)
         opened = await open_session(settings, self._context)
-        connection = Connection(opened, settings, self, self._monotonic)
+        # What a server taught us about its sessions meanwhile counts for this one.
+        connection = Connection(opened, self._settings, self, self._monotonic)
         self._connections.add(connection)
+        if self._upkeep is None:
+            self._upkeep = asyncio.get_running_loop().call_later(UPKEEP_EVERY_S, self._keep_up)
         return connection
 
     async def open(self) -> Connection:
@@ -83,6 +98,9 @@ class Pool:
 
     async def close(self) -> None:
         """Say QUIT on all connections and wait for them, for no longer than its time-out."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            self._upkeep = None
         for connection in list(self._connections):
             if connection.session.is_empty and not connection.leaving:
                 connection.quit()
@@ -152,14 +170,26 @@ class Pool:
     def idle(self, connection: Connection) -> None:
         """Keep a connection that has nothing to do, unless it leaves."""
         if not connection.leaving:
+            if connection.messages != connection.messages_when_unused:
+                connection.messages_when_unused = connection.messages
+                connection.unused_since_s = self._monotonic()
             self._idle.append(connection)
         self._changed.set()
 
     def lost(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Forget a connection; learn from what the server said at its end."""
         self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+        session = connection.session
+        if session.advice is Advice.SLOW_DOWN:
+            self._size.settle(self._working())
+        elif session.advice is Advice.ROTATE and session.refusals == 1 and connection.messages > 1:
+            # It counts messages, and this one was too many: the next sessions leave before they are told to.
+            share = min(connection.messages - 1, self._settings.messages_per_connection)
+            self._settings = replace(self._settings, messages_per_connection=share)
+        if connection.leaving or session.advice is Advice.ROTATE:
+            self._left_s = self._monotonic()
         self._changed.set()
 
     def failed(self, error: Exception) -> None:
@@ -241,14 +271,16 @@ class Pool:
                 await self._changed.wait()
 
     def _has_room(self) -> bool:
-        return bool(self._idle) or len(self._connections) + len(self._opening) < self._limit
+        return bool(self._idle) or len(self._connections) + len(self._opening) < self._size.limit
+
+    def _working(self) -> int:
+        return sum(not connection.leaving for connection in self._connections) + len(self._opening)
 
     def _balance(self) -> None:
         """Give what is held to idle connections; open further ones for the rest."""
         now = self._monotonic()
-        if self._limit < self._settings.connections and now >= self._settled_until_s:
-            self._limit += 1
-            self._settled_until_s = now + SETTLED_FOR_S
+        if self._size.is_reduced:
+            self._size.grow()
         while self._held and self._idle and self._failure is None:
             connection = self._idle.pop()
             if connection.is_worn(now):
@@ -261,7 +293,7 @@ class Pool:
                 connection.start(message)
         if self._held:
             expected = len(self._opening) + sum(connection.probing for connection in self._connections)
-            room = self._limit - len(self._connections) - len(self._opening)
+            room = self._size.limit - len(self._connections) - len(self._opening)
             for _ in range(min(len(self._held) - expected, room)):
                 self._opening.add(asyncio.ensure_future(self._open_another()))
 
@@ -269,7 +301,7 @@ class Pool:
         task = asyncio.current_task()
         assert task is not None
         try:
-            connection = await self.connect()
+            connection = await self._connect_patiently()
         except MailblastError as error:
             self._opening.discard(task)
             self._not_opened(error)
@@ -281,6 +313,16 @@ class Pool:
         finally:
             self._opening.discard(task)
             self._changed.set()
+
+    async def _connect_patiently(self) -> Connection:
+        for again_after_s in AGAIN_AFTER_S:
+            try:
+                return await self.connect()
+            except ProviderUnavailableError:
+                if self._monotonic() - self._left_s > LEFT_WITHIN_S:
+                    raise
+            await self._sleep(again_after_s)
+        return await self.connect()
 
     def _start(self, connection: Connection) -> None:
         try:
@@ -295,12 +337,11 @@ class Pool:
 
     def _not_opened(self, error: MailblastError) -> None:
         """Settle for the connections there are; without any, the run is over."""
-        working = sum(not connection.leaving for connection in self._connections) + len(self._opening)
+        working = self._working()
         if working == 0:
             self.failed(error)
         else:
-            self._limit = working
-            self._settled_until_s = self._monotonic() + SETTLED_FOR_S
+            self._size.settle(working)
 
     def _stop(self, error: BaseException) -> None:
         if self._failure is None:
@@ -326,5 +367,27 @@ class Pool:
                 self._abort([connection for connection in self._connections if connection.is_overdue(now)])
             except Exception as error:  # noqa: BLE001 - in a task of its own it would be lost; it must end the run
                 self.failed(error)
-            if self._limit < self._settings.connections:
+            if self._size.is_reduced:
                 self._changed.set()
+
+    def _keep_up(self) -> None:
+        """Look after the connections, and again later, as long as there are any."""
+        self._upkeep = None
+        self.look_after()
+        if self._connections:
+            self._upkeep = asyncio.get_running_loop().call_later(UPKEEP_EVERY_S, self._keep_up)
+
+    def look_after(self) -> None:
+        """Close idle connections that are worn or long unused; ask the others now and then whether they still work.
+
+        One that does not answer is gone without further ado: no message was on it.
+        """
+        now, settings = self._monotonic(), self._settings
+        self._abort([connection for connection in self._connections if connection.is_overdue(now)])
+        for connection in list(self._idle):
+            if connection.is_worn(now) or now - connection.unused_since_s >= settings.idle_close_s:
+                self._idle.remove(connection)
+                connection.quit()
+            elif now - connection.since_s >= settings.idle_check_s:
+                self._idle.remove(connection)
+                connection.probe()

@@ -32,8 +32,9 @@ class SmtpProvider:
         self.settings = settings
         self.name = f"smtp:{settings.host}"
         self.on_loopback = settings.on_loopback
+        gentle = None if settings.on_loopback else REMOTE_RATE_PER_S
         self.limits = ProviderLimits(
-            settings.connections, rate_per_s=None if settings.on_loopback else REMOTE_RATE_PER_S
+            settings.connections, settings.size_bytes, settings.rate_per_s or gentle, settings.per_day
         )
         self._pool = Pool(settings, clock)
 
@@ -45,7 +46,9 @@ class SmtpProvider:
             AccountError: The login was refused; nothing was sent.
         """
         connection = await self._pool.open()
-        self.limits = self.limits._replace(size_bytes=connection.session.extensions.size_limit)
+        size_bytes = connection.session.extensions.size_limit
+        if size_bytes is not None:
+            self.limits = self.limits._replace(size_bytes=size_bytes)
 
     async def deliver(self, deliveries: Deliveries) -> None:
         """Send until ``deliveries`` ends and everything taken is finished; see ``Provider.deliver``."""

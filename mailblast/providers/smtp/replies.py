@@ -1,13 +1,10 @@
-"""Replies: what they say, how lasting it is, and whom it is about."""
+"""Replies: what they say."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from mailblast.model.outcome import Disposition
-from mailblast.model.reply import Reply, Scope, Stage
-from mailblast.providers.smtp.reply_rules import RULES, Rule
+from mailblast.model.reply import Reply, Stage
 
 #: RFC 3463 section 2.
 ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[\s:;,-]+|$)")
@@ -72,40 +69,3 @@ def provider_id(said: str) -> str:
     """Return the server's own name for a message it took; empty where it gave none."""
     found = PROVIDER_ID.search(said)
     return (found[found.lastindex or 0]) if found else ""
-
-
-class _Compiled(NamedTuple):
-    code: re.Pattern[str] | None
-    enhanced: re.Pattern[str] | None
-    text: re.Pattern[str] | None
-    rule: Rule
-
-
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    return re.compile(pattern, re.IGNORECASE) if pattern else None
-
-
-_COMPILED = tuple(
-    _Compiled(_compiled(rule.code), _compiled(rule.enhanced), _compiled(rule.text), rule) for rule in RULES
-)
-
-
-def classify(reply: Reply) -> tuple[Disposition, Scope]:
-    """Return how lasting a refusal is and whom it is about.
-
-    Args:
-        reply: One that refuses, 4yz or 5yz.
-    """
-    code = str(reply.code)
-    by_digit = Disposition.TEMPORARY if code[0] == "4" else Disposition.PERMANENT
-    rule = next(compiled.rule for compiled in _COMPILED if _matches(compiled, reply, code))
-    return rule.disposition or by_digit, rule.scope
-
-
-def _matches(compiled: _Compiled, reply: Reply, code: str) -> bool:
-    return (
-        (not compiled.rule.stages or reply.stage in compiled.rule.stages)
-        and (compiled.code is None or compiled.code.fullmatch(code) is not None)
-        and (compiled.enhanced is None or compiled.enhanced.fullmatch(reply.enhanced) is not None)
-        and (compiled.text is None or compiled.text.search(reply.text) is not None)
-    )

@@ -1,165 +1,194 @@
-"""Which refusals are about whom: a table, read from the top.
+"""Which refusals are about whom: rules from a data file, and from a file of the user's own in front of it.
 
-Sources: RFC 3463 and the registry of RFC 5248 for enhanced status codes; the tables that Google (support.google.com/
-a/answer/3726730), Microsoft (non-delivery reports in Exchange Online) and Yahoo (senders.yahooinc.com, SMTP error
-codes) publish. One code means different things at different servers, so text decides where code and number do not.
+The built-in file is parsed when the first refusal is to be classified: a run without one never reads it. A file of the
+user's own is read at the start, so that what is wrong with it is told before anything is sent.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import difflib
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from mailblast.model.outcome import Disposition
+from mailblast.errors import UsageError
+from mailblast.model.outcome import Advice, Disposition
 from mailblast.model.reply import Scope, Stage
 
-TEMPORARY, PERMANENT = Disposition.TEMPORARY, Disposition.PERMANENT
-MAIL, RCPT, BODY = frozenset({Stage.MAIL}), frozenset({Stage.RCPT}), frozenset({Stage.BODY})
-MAIL_OR_DATA = frozenset({Stage.MAIL, Stage.DATA})
-LOGIN = frozenset({Stage.AUTH, Stage.STARTTLS})
-GREETING = frozenset({Stage.CONNECT, Stage.EHLO})
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
+BUILT_IN = "reply_rules.toml"
+CONDITIONS = ("code", "enhanced", "text", "host", "stages")
+KEYS = ("scope", "permanence", "advice", *CONDITIONS, "source")
+PERMANENCE = {"temporary": Disposition.TEMPORARY, "permanent": Disposition.PERMANENT}
+#: Verbs whose refusals are classified.
+STAGES = tuple(stage for stage in Stage if stage not in {Stage.RSET, Stage.QUIT, Stage.REQUEST})
+#: Longest file of rules that is read.
+MAX_FILE_BYTES = 1_000_000
+
+Choice = TypeVar("Choice", bound="StrEnum")
 
 
 class Rule(NamedTuple):
     """Refusals of one kind. What a rule leaves open matches anything; the first rule that matches decides."""
 
     scope: Scope
-    #: Pattern of the whole reply code.
-    code: str = ""
-    #: Pattern of the whole enhanced status code.
-    enhanced: str = ""
-    #: Pattern somewhere in the text, whatever its case.
-    text: str = ""
-    #: Verbs; none given is any.
-    stages: frozenset[Stage] = frozenset()
     #: None follows the first digit.
     disposition: Disposition | None = None
+    advice: Advice = Advice.NONE
+    #: Of the whole reply code.
+    code: re.Pattern[str] | None = None
+    #: Of the whole enhanced status code.
+    enhanced: re.Pattern[str] | None = None
+    #: Somewhere in the text.
+    text: re.Pattern[str] | None = None
+    #: Somewhere in the server's name.
+    host: re.Pattern[str] | None = None
+    #: Verbs; none given is any.
+    stages: frozenset[Stage] = frozenset()
+    #: Where it is written down.
+    source: str = ""
 
 
-SESSION_RULES = (
-    # 421 ends the session, but some of them speak of the sender's standing.
-    Rule(Scope.DOMAIN, code="421", enhanced=r"4\.7\.(?:2[6-9]|3[0-2])"),
-    Rule(Scope.DOMAIN, code="421", text=r"unusual rate|\[TSS?\d\d\]|\bsame message-id\b|user complaints"),
-    Rule(Scope.CONNECTION, code="421", disposition=TEMPORARY),
-    Rule(Scope.CONNECTION, stages=GREETING),
-    Rule(
-        Scope.CONNECTION,
-        code="4..",
-        text=r"too many (?:concurrent |simultaneous )?(?:smtp )?(?:connections|sessions)"
-        r"|max(?:imum)? (?:number of )?messages? per (?:connection|session)",
-        disposition=TEMPORARY,
-    ),
-    Rule(Scope.CONNECTION, code="432", enhanced=r"4\.3\.2", disposition=TEMPORARY),
-)
+@functools.cache
+def built_in_rules() -> tuple[Rule, ...]:
+    """Return the rules that come with the program."""
+    return parse_rules(Path(__file__).with_name(BUILT_IN).read_bytes(), BUILT_IN)
 
-#: Nothing else of the list would fare better.
-ACCOUNT_RULES = (
-    Rule(Scope.ACCOUNT, stages=LOGIN),
-    Rule(Scope.ACCOUNT, code="53[0458]"),
-    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.7\.8"),
-    Rule(
-        Scope.ACCOUNT,
-        code="5..",
-        text=r"authentication (?:is )?required|must (?:first )?authenticate|not authenticated|basic auth"
-        r"|authentication unsuccessful|username and password not accepted",
-    ),
-    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.4\.5|5\.1\.90|5\.7\.(?:50[1-8]|705|708|750)"),
-    Rule(
-        Scope.ACCOUNT,
-        code="[45]..",
-        text=r"(?:daily|hourly|monthly|sending|submission|relay) (?:user |sending |message |send )*(?:limit|quota)s?"
-        r"(?: has been| was| is| for \S+)* (?:exceeded|reached|used)"
-        r"|exceeded (?:its |your |the )?(?:daily|hourly|sending|maximum).{0,40}(?:limit|quota|recipients|messages)"
-        r"|maximum sending rate exceeded|submission quota|daily message quota",
-    ),
-    Rule(
-        Scope.ACCOUNT,
-        code="[45]..",
-        text=r"account (?:has been |is )?(?:temporarily )?(?:suspended|disabled|blocked|locked|deactivated)"
-        r"|sending (?:has been |is )?(?:paused|suspended)|email address is not verified",
-        stages=frozenset({Stage.MAIL, Stage.DATA, Stage.BODY}),
-    ),
-    # The sender is the same for the whole list.
-    Rule(Scope.ACCOUNT, code="55.", enhanced=r"5\.1\.[78]|5\.7\.60"),
-    Rule(
-        Scope.ACCOUNT,
-        code="5..",
-        text=r"sender (?:address )?rejected|not owned by|sendasdenied|not allowed to send (?:mail )?(?:as|from)"
-        r"|send as this sender",
-    ),
-)
 
-#: The sender's domain or address as a destination sees it: fails alike for every recipient there.
-DOMAIN_RULES = (
-    Rule(Scope.DOMAIN, code="[45]..", enhanced=r"[45]\.7\.(?:9|2\d|3[0-2]|509|51[0125]|606|6[45]\d)"),
-    Rule(Scope.DOMAIN, code="4..", enhanced=r"4\.7\.[56]\d\d"),
-    Rule(Scope.DOMAIN, code="4..", enhanced=r"4\.2\.1", text=r"rate|too (?:fast|quickly|many)|quickly"),
-    Rule(
-        Scope.DOMAIN,
-        code="[45]..",
-        text=r"\[TSS?\d\d\]|\bspamhaus\b|\bblock ?list(?:ed)?\b|\bblack ?list(?:ed)?\b|\bdnsbl\b|\brbl\b"
-        r"|(?:poor|low|bad) (?:\w+ )?reputation|\bDMARC\b|\bDKIM\b.{0,40}(?:fail|pass|missing|invalid)"
-        r"|\bSPF\b.{0,40}(?:fail|pass|check)|reverse dns|\bptr\b|\bHELO\b|rate limit|throttl"
-        r"|too many (?:messages|emails|mails)",
-    ),
-    Rule(
-        Scope.DOMAIN,
-        code="5..",
-        text=r"relay(?:ing)? (?:access )?(?:denied|not (?:permitted|allowed))|unable to relay|not permitted to relay",
-    ),
-)
+def load_rules(extra_path: str | Path) -> tuple[Rule, ...]:
+    """Read a file of the user's own rules; they are asked before the built-in ones.
 
-MESSAGE_RULES = (
-    Rule(Scope.MESSAGE, code="[45]..", enhanced=r"[45]\.(?:3\.4|2\.3|6\.\d+)"),
-    Rule(
-        Scope.MESSAGE,
-        code="[45]..",
-        text=r"smtputf8|message (?:size )?(?:is )?(?:exceeds|too (?:big|large))|size limit|maximum message size"
-        r"|bare (?:lf|newline|carriage)|virus|malware|\bspam\b|phishing|illegal attachment|attachment type",
-    ),
-    Rule(Scope.MESSAGE, code="5..", stages=BODY, enhanced=r"5\.7\.\d+"),
-)
+    Args:
+        extra_path: A file in the form of ``reply_rules.toml``.
 
-#: What is said to MAIL is about the sender, and 4.3.x about the state of the server: no fault of a recipient.
-SERVER_RULES = (
-    Rule(Scope.DOMAIN, stages=MAIL, code="55[0134]"),
-    Rule(Scope.CONNECTION, stages=MAIL_OR_DATA | BODY, code="4..", enhanced=r"4\.3\.[0-5]"),
-    Rule(Scope.CONNECTION, stages=MAIL, code="452"),
-)
+    Raises:
+        UsageError: It cannot be read, or a rule cannot be used; names file, rule and key.
+    """
+    path = Path(extra_path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(
+            f"The reply rules {path} cannot be read: {error.strerror or error}.",
+            fix="Check MAILBLAST_REPLY_RULES, or the option 'rules' of the DSN.",
+        ) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise UsageError(f"The reply rules {path} are longer than {MAX_FILE_BYTES:,} bytes.", fix="Shorten the file.")
+    return parse_rules(data, str(path))
 
-#: A full mailbox is not gone, although some servers say 552.
-MAILBOX_RULES = (
-    Rule(Scope.RECIPIENT, code="55[24]", enhanced=r"5\.2\.2", disposition=TEMPORARY),
-    Rule(Scope.RECIPIENT, code="55.", enhanced=r"5\.2\.2", text=r"full|quota|storage|space", disposition=TEMPORARY),
-    Rule(
-        Scope.RECIPIENT,
-        code="55[0-4]",
-        text=r"(?:mailbox|inbox) (?:is )?(?:over)?full|over ?quota|quota exceeded|exceeded (?:storage|its quota)",
-        disposition=TEMPORARY,
-    ),
-    Rule(Scope.RECIPIENT, code="552", stages=RCPT, disposition=TEMPORARY),
-    Rule(Scope.MESSAGE, code="552"),
-    # We give one recipient a transaction: too many can only mean those before it.
-    Rule(Scope.CONNECTION, code="45[12]|55.", enhanced=r"[45]\.5\.3", disposition=TEMPORARY),
-    Rule(Scope.CONNECTION, code="452", text=r"too many recipients", disposition=TEMPORARY),
-)
 
-#: Commands that the server does not know or finds out of order, and the rest: whom the verb is about.
-DIALOGUE_RULES = (
-    Rule(Scope.RECIPIENT, code="50[01]", enhanced=r"5\.1\.\d+"),
-    Rule(Scope.RECIPIENT, code="501", stages=RCPT),
-    Rule(Scope.ACCOUNT, code="50[0-4]", stages=MAIL_OR_DATA | RCPT),
-    Rule(Scope.MESSAGE, stages=MAIL_OR_DATA),
-    Rule(Scope.RECIPIENT, stages=RCPT),
-    Rule(Scope.RECIPIENT, enhanced=r"[45]\.[12]\.\d+"),
-    Rule(Scope.MESSAGE),
-)
+def parse_rules(data: bytes, name: str) -> tuple[Rule, ...]:
+    """Read rules from the bytes of a file.
 
-RULES: tuple[Rule, ...] = (
-    *SESSION_RULES,
-    *ACCOUNT_RULES,
-    *DOMAIN_RULES,
-    *MESSAGE_RULES,
-    *SERVER_RULES,
-    *MAILBOX_RULES,
-    *DIALOGUE_RULES,
-)
+    Args:
+        data: TOML with ``[[rule]]`` tables.
+        name: The file, for messages.
+
+    Raises:
+        UsageError: A rule cannot be used; names file, rule (from 1) and key.
+    """
+    import tomllib  # noqa: PLC0415 - only needed once there are rules to read
+
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"The reply rules {name} are no TOML: {error}.", fix="Correct the file there.") from error
+    tables = document.pop("rule", None)
+    if document or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        odd = f"hold '{next(iter(document))}'" if document else "hold no [[rule]]"
+        raise UsageError(f"The reply rules {name} {odd}.", fix="Begin each rule with [[rule]] and give nothing else.")
+    return tuple(_Reader(f"rule {number} of {name}", table).rule() for number, table in enumerate(tables, 1))
+
+
+class _Reader:
+    """One table of a file on its way to a rule.
+
+    Args:
+        where: Rule and file, for messages.
+        table: As TOML gives it.
+    """
+
+    def __init__(self, where: str, table: Mapping[str, object]) -> None:
+        self._where = where
+        self._table = table
+
+    def rule(self) -> Rule:
+        """Return the rule; raises ``UsageError`` for what cannot be used."""
+        for key in self._table:
+            if key not in KEYS:
+                close = difflib.get_close_matches(key, KEYS, 1)
+                hint = f"Did you mean '{close[0]}'? " if close else ""
+                raise UsageError(f"'{key}' of {self._where} is not known.", fix=f"{hint}Known are: {', '.join(KEYS)}.")
+        if "scope" not in self._table:
+            raise UsageError(f"'scope' of {self._where} is missing.", fix=f"Give one of: {', '.join(Scope)}.")
+        if not any(key in self._table for key in CONDITIONS):
+            raise UsageError(
+                f"There is no condition in {self._where}: it would match every reply.",
+                fix=f"Give at least one of: {', '.join(CONDITIONS)}.",
+            )
+        permanence = self._text("permanence")
+        if permanence is not None and permanence not in PERMANENCE:
+            raise self._unknown("permanence", permanence, tuple(PERMANENCE))
+        return Rule(
+            self._choice("scope", Scope) or Scope.MESSAGE,
+            PERMANENCE[permanence] if permanence is not None else None,
+            self._choice("advice", Advice) or Advice.NONE,
+            code=self._pattern("code"),
+            enhanced=self._pattern("enhanced"),
+            text=self._pattern("text"),
+            host=self._pattern("host"),
+            stages=self._stages(),
+            source=self._text("source") or "",
+        )
+
+    def _text(self, key: str) -> str | None:
+        value = self._table.get(key)
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"'{key}' of {self._where} is no text.", fix="Put it in quotes.")
+        return value
+
+    def _choice(self, key: str, choices: type[Choice]) -> Choice | None:
+        value = self._text(key)
+        if value is None:
+            return None
+        try:
+            return choices(value)
+        except ValueError:
+            raise self._unknown(key, value, tuple(choices)) from None
+
+    def _pattern(self, key: str) -> re.Pattern[str] | None:
+        value = self._text(key)
+        if value is None:
+            return None
+        try:
+            return re.compile(value, re.IGNORECASE)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UsageError(
+                f"'{key}' of {self._where} is no regular expression: {error}.",
+                fix="Correct it; characters such as ( [ . * + ? that stand for themselves need a backslash.",
+            ) from None
+
+    def _stages(self) -> frozenset[Stage]:
+        values = self._table.get("stages", [])
+        if not isinstance(values, list) or ("stages" in self._table and not values):
+            raise UsageError(
+                f"'stages' of {self._where} is no list of verbs.",
+                fix='Write it like stages = ["mail", "rcpt"].',
+            )
+        for value in values:
+            if value not in STAGES:
+                raise self._unknown("stages", str(value), STAGES)
+        return frozenset(map(Stage, values))
+
+    def _unknown(self, key: str, value: str, choices: tuple[str, ...]) -> UsageError:
+        close = difflib.get_close_matches(value, choices, 1)
+        hint = f"Did you mean '{close[0]}'? " if close else ""
+        return UsageError(
+            f"'{key}' of {self._where} is '{value}'.",
+            fix=f"{hint}Known are: {', '.join(choices)}.",
+        )

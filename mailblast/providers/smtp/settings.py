@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from mailblast.model.secret import Secret
     from mailblast.providers.dsn import Dsn
+    from mailblast.providers.smtp.reply_rules import Rule
+    from mailblast.providers.smtp.token_command import TokenCommand
 
 TlsMode = Literal["starttls", "implicit", "none"]
 
@@ -25,6 +27,8 @@ HELO_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?|\[[A-Za
 MAX_TIMEOUT_S = 86_400.0
 MAX_CONNECTIONS = 1_000
 MAX_MESSAGES = 1_000_000
+#: Connections opened in a second to a remote server; as many as there are connections, if these are more.
+LOGINS_PER_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,19 @@ class SmtpSettings:
     #: Refusals on one session before it is replaced: Postfix slows a client down after 10 errors, drops it after 20.
     refusals_per_connection: int = 8
     timeouts: Timeouts = field(default_factory=Timeouts)
+    #: Idle for so many seconds, a session is asked whether it still works; unused for so many, it is closed.
+    idle_check_s: float = 300.0
+    idle_close_s: float = 1800.0
+    #: Sessions opened in one second, logins included; None for no limit.
+    logins_per_s: int | None = None
+    #: Rules for refusals that are asked before the built-in ones.
+    extra_rules: tuple[Rule, ...] = ()
+    #: Gives access tokens for XOAUTH2; None logs in with the password.
+    tokens: TokenCommand | None = None
+    #: What the service publishes: recipients a second and a day, size of a message; None for nothing.
+    rate_per_s: float | None = None
+    per_day: int | None = None
+    size_bytes: int | None = None
 
     @property
     def on_loopback(self) -> bool:
@@ -118,6 +135,7 @@ def smtp_settings(
     helo = options.get("helo", "")
     if helo and not HELO_NAME.fullmatch(helo):
         raise UsageError(f"Option 'helo' of the DSN is '{helo}'.", fix="Give a host name, such as mail.example.com.")
+    count = _count(options, "connections", connections, 5, MAX_CONNECTIONS)
     return SmtpSettings(
         host=dsn.host,
         port=dsn.port or DEFAULT_PORTS[tls],
@@ -126,10 +144,11 @@ def smtp_settings(
         tls=tls,
         local_hostname=helo,
         ca_file=_ca_file(options.get("ca", "")),
-        connections=_count(options, "connections", connections, 5, MAX_CONNECTIONS),
+        connections=count,
         messages_per_connection=_count(options, "messages", messages_per_connection, 100, MAX_MESSAGES),
         max_age_s=_seconds(options, "max-age", 300.0),
         timeouts=_timeouts(options),
+        logins_per_s=None if is_loopback(dsn.host) else max(LOGINS_PER_S, count),
     )
 
 

@@ -6,17 +6,23 @@ order is in doubt, nothing that follows can be believed and the session is over.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from mailblast.model.outcome import Attempt, Disposition
+from mailblast.model.outcome import Advice, Attempt, Disposition
 from mailblast.model.reply import Reply, Scope, Stage
 from mailblast.providers.smtp import framing
+from mailblast.providers.smtp.classify import classify
 from mailblast.providers.smtp.phases import STEPS, Phase
-from mailblast.providers.smtp.replies import accepted_reply, classify, parse_reply, provider_id
+from mailblast.providers.smtp.replies import accepted_reply, parse_reply, provider_id
+from mailblast.providers.smtp.retry_after import retry_after_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mailblast.model.message import Message
+    from mailblast.providers.smtp.classify import Verdict
     from mailblast.providers.smtp.phases import Step
 
 #: Longest line and longest reply that are read; RFC 5321 section 4.5.3.1.5 asks for 512.
@@ -24,6 +30,10 @@ MAX_LINE_BYTES = 8_192
 MAX_REPLY_BYTES = 32_768
 CODES = {b"%d" % code: code for code in range(200, 600)}
 CLOSING = 421
+#: All that comes back in one turn while nothing is refused: the reply to a dot, and those to the next envelope.
+SMOOTH = re.compile(
+    rb"(?:(2\d\d [^\r\n]{0,500})\r\n)?2\d\d [^\r\n]{0,500}\r\n2\d\d [^\r\n]{0,500}\r\n3\d\d [^\r\n]{0,500}\r\n"
+).fullmatch
 
 
 class Extensions(NamedTuple):
@@ -58,10 +68,15 @@ class Session:
     """The transactions of one session, at most two at once: one that awaits its final reply, and the next envelope.
 
     After each ``receive()`` look at ``finished``, ``fault``, ``outgoing``, ``body_due`` and ``may_start``.
+
+    Args:
+        extensions: What the current EHLO offers.
+        judge: Says what a refusal comes to.
     """
 
-    def __init__(self, extensions: Extensions) -> None:
+    def __init__(self, extensions: Extensions, judge: Callable[[Reply], Verdict] = classify) -> None:
         self.extensions = extensions
+        self._judge = judge
         #: What came of messages; the caller empties it.
         self.finished: list[tuple[Message, Attempt]] = []
         #: Bytes to be written now; the caller takes them with ``take_outgoing()``.
@@ -70,6 +85,8 @@ class Session:
         self.fault = ""
         #: Messages refused so far.
         self.refusals = 0
+        #: What the last refusal asked of this session; ``NONE`` where it was about something else.
+        self.advice = Advice.NONE
         self._open: deque[Transaction] = deque()
         self._pipelining = extensions.pipelining
         self._partial = b""
@@ -142,6 +159,16 @@ class Session:
         """Note that the final dot of the body that is due is handed over now."""
         self._open[0].phase = Phase.TERMINATOR_SENT
 
+    def give_up(self, reply: Reply, now_s: float) -> None:
+        """Note that the body that is due cannot be brought to its end; the session is over with it.
+
+        Args:
+            reply: Our own refusal, for this message alone.
+            now_s: As everywhere here.
+        """
+        self._finish(self._open[0], Disposition.TEMPORARY, reply, Scope.MESSAGE, now_s)
+        self.fault = "the message could not be written to its end"
+
     def take_outgoing(self) -> bytes:
         """Return what is to be written, and forget it."""
         outgoing, self.outgoing = self.outgoing, b""
@@ -159,6 +186,8 @@ class Session:
 
     def receive(self, data: bytes, now_s: float) -> None:
         """Take what the server sent, in pieces of any size."""
+        if self._pipelining and not (self._partial or self._lines or self.fault) and self._smooth(data, now_s):
+            return
         lines = (self._partial + data if self._partial else data).split(b"\n")
         self._partial = lines.pop()
         for line in lines:
@@ -177,6 +206,29 @@ class Session:
             self._desynchronised("a line without end")
 
     # Inside.
+
+    def _smooth(self, data: bytes, now_s: float) -> bool:
+        """Take the replies of a whole round trip at once, where none refuses anything; say whether they were that.
+
+        The long way comes to the same; this takes 3 µs a message instead of 9.
+        """
+        match = SMOOTH(data)
+        if match is None or not self._open:
+            return False
+        said, ended, following = match[1], self._open[0], self._open[-1]
+        if following.phase is not Phase.MAIL or following.answered:
+            return False
+        if said is None:
+            if ended is not following:
+                return False
+        elif ended.phase is not Phase.TERMINATOR_SENT or ended.answered:
+            return False
+        else:
+            self._open.popleft()
+            reply = accepted_reply(CODES[said[:3]], said)
+            self._finish(ended, Disposition.ACCEPTED, reply, Scope.RECIPIENT, now_s)
+        following.phase = Phase.BODY
+        return True
 
     def _set_sender(self, sender: str, *, utf8: bool) -> bool:
         wire = framing.wire_address(sender, utf8=utf8) if sender else b""
@@ -235,12 +287,13 @@ class Session:
             if code < 400:  # noqa: PLR2004 - 2yz and 3yz refuse nothing
                 self._desynchronised(f"{code} to {step.stage.value.upper()}")
                 return
-            reply = parse_reply(code, text, step.stage)
-            disposition, scope = classify(reply)
-            self._finish(transaction, disposition, reply, scope, now_s)
+            self._settle(transaction, parse_reply(code, text, step.stage), now_s)
             self.refusals += 1
         if code == CLOSING:
             self.fault = "the server closed the session"
+        elif self.advice is not Advice.NONE:
+            # A place among the sender's sessions that the server would rather have back.
+            self.fault = "the server wants fewer sessions, or a new one"
         elif transaction.phase is Phase.RESET:
             if code // 100 == step.digit:
                 self._open.popleft()
@@ -276,15 +329,31 @@ class Session:
         if code < 400:  # noqa: PLR2004 - it cannot have taken what it does not have
             self._desynchronised(f"{code} before the end of the message")
             return
-        reply = parse_reply(code, text, Stage.BODY)
-        disposition, scope = classify(reply)
-        self._finish(transaction, disposition, reply, scope, now_s)
+        self._settle(transaction, parse_reply(code, text, Stage.BODY), now_s)
         self.fault = "the server replied before the end of the message"
 
     def _refuse(self, message: Message, reply: Reply, scope: Scope, now_s: float) -> bytes:
         del now_s
         self.finished.append((message, Attempt(Disposition.PERMANENT, reply, scope)))
         return b""
+
+    def _settle(self, transaction: Transaction, reply: Reply, now_s: float) -> None:
+        """Take a refusal as the answer to a message."""
+        message = transaction.message
+        assert message is not None
+        transaction.answered = True
+        disposition, scope, advice = self._judge(reply)
+        if scope is Scope.CONNECTION:
+            self.advice = advice
+        attempt = Attempt(
+            disposition,
+            reply,
+            scope,
+            now_s - transaction.started_s,
+            retry_after_s=retry_after_s(reply),
+            advice=advice,
+        )
+        self.finished.append((message, attempt))
 
     def _finish(
         self, transaction: Transaction, disposition: Disposition, reply: Reply | None, scope: Scope, now_s: float

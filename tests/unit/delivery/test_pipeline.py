@@ -10,9 +10,10 @@ from fakes import FakeClock
 
 from mailblast.clock import SystemClock
 from mailblast.delivery.composer import ContentChangedError
+from mailblast.delivery.pace import Pace, PaceSettings
 from mailblast.delivery.pipeline import Pipeline
 from mailblast.delivery.retry import MAX_REQUEUES
-from mailblast.delivery.throttle import Rate, Throttle
+from mailblast.delivery.throttle import Rate
 from mailblast.errors import AccountError, JournalError, ProviderUnavailableError, RowFaultError
 from mailblast.model.message import Message
 from mailblast.model.outcome import Attempt, Disposition, Outcome, State
@@ -79,7 +80,7 @@ class Bench:
         self.pipeline = Pipeline(
             OneLineComposer(),  # type: ignore[arg-type]  # stands in for rendering, which has its own tests
             self.log,
-            Throttle(rates),
+            Pace(PaceSettings(rates), self.clock),
             provider_name="test",
             clock=self.clock,
             on_outcome=self.seen.append,

@@ -4,6 +4,7 @@ import pytest
 
 from mailblast.delivery.retry import (
     DEFERRED_MAX_S,
+    DEFERRED_MIN_S,
     MAX_BROKEN_IN_ROW,
     MAX_DOMAIN_REFUSALS_IN_ROW,
     MAX_REQUEUES,
@@ -12,7 +13,7 @@ from mailblast.delivery.retry import (
     decide,
     deferred_delay_s,
 )
-from mailblast.model.outcome import Attempt, Disposition, State
+from mailblast.model.outcome import Advice, Attempt, Disposition, State
 from mailblast.model.reply import Reply, Scope, Stage
 
 REPLY = Reply(550, "5.7.26", "unauthenticated", Stage.BODY)
@@ -33,7 +34,8 @@ def an_attempt(disposition: Disposition, scope: Scope = Scope.RECIPIENT, reply: 
         (Disposition.TEMPORARY, Scope.RECIPIENT, Action.SETTLE, State.DEFERRED),
         (Disposition.TEMPORARY, Scope.DOMAIN, Action.SETTLE, State.DEFERRED),
         (Disposition.PERMANENT, Scope.ACCOUNT, Action.STOP, State.UNSENT),
-        (Disposition.TEMPORARY, Scope.ACCOUNT, Action.STOP, State.UNSENT),
+        (Disposition.TEMPORARY, Scope.ACCOUNT, Action.REQUEUE, State.UNSENT),
+        (Disposition.NOT_SENT, Scope.ACCOUNT, Action.REQUEUE, State.UNSENT),
         (Disposition.NOT_SENT, Scope.CONNECTION, Action.REQUEUE, State.UNSENT),
         (Disposition.TEMPORARY, Scope.CONNECTION, Action.REQUEUE, State.UNSENT),
     ],
@@ -43,6 +45,41 @@ def test_decision_follows_disposition_and_scope(
 ) -> None:
     decision = decide(an_attempt(disposition, scope), requeues=0)
     assert (action, state) == (decision.action, decision.state)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "scope", "advice", "action", "slows"),
+    [
+        (Disposition.TEMPORARY, Scope.DOMAIN, Advice.SLOW_DOWN, Action.REQUEUE, Scope.DOMAIN),
+        (Disposition.PERMANENT, Scope.DOMAIN, Advice.SLOW_DOWN, Action.REQUEUE, Scope.DOMAIN),
+        (Disposition.TEMPORARY, Scope.ACCOUNT, Advice.NONE, Action.REQUEUE, Scope.ACCOUNT),
+        (Disposition.TEMPORARY, Scope.ACCOUNT, Advice.SLOW_DOWN, Action.REQUEUE, Scope.ACCOUNT),
+        (Disposition.PERMANENT, Scope.ACCOUNT, Advice.SLOW_DOWN, Action.REQUEUE, Scope.ACCOUNT),
+        (Disposition.PERMANENT, Scope.ACCOUNT, Advice.TOMORROW, Action.STOP, None),
+        (Disposition.TEMPORARY, Scope.ACCOUNT, Advice.TOMORROW, Action.STOP, None),
+        (Disposition.TEMPORARY, Scope.RECIPIENT, Advice.TOMORROW, Action.STOP, None),
+        (Disposition.ACCEPTED, Scope.MESSAGE, Advice.SLOW_DOWN, Action.SETTLE, None),
+        (Disposition.TEMPORARY, Scope.RECIPIENT, Advice.SLOW_DOWN, Action.SETTLE, None),
+        (Disposition.TEMPORARY, Scope.CONNECTION, Advice.SLOW_DOWN, Action.REQUEUE, None),
+    ],
+)
+def test_decision_follows_advice(
+    disposition: Disposition, scope: Scope, advice: Advice, action: Action, slows: Scope | None
+) -> None:
+    decision = decide(an_attempt(disposition, scope)._replace(advice=advice), requeues=0)
+    assert (action, slows) == (decision.action, decision.slows)
+
+
+def test_decision_of_a_slowed_domain_ends_in_deferred_and_of_an_account_never() -> None:
+    slow = an_attempt(Disposition.TEMPORARY, Scope.DOMAIN)._replace(advice=Advice.SLOW_DOWN)
+    last = decide(slow, requeues=MAX_REQUEUES)
+    assert (Action.SETTLE, State.DEFERRED, Scope.DOMAIN) == (last.action, last.state, last.slows)
+    assert decide(slow._replace(scope=Scope.ACCOUNT), requeues=MAX_REQUEUES).action is Action.REQUEUE
+
+
+def test_decision_of_a_rotated_connection_never_waits() -> None:
+    rotated = an_attempt(Disposition.TEMPORARY, Scope.CONNECTION)._replace(advice=Advice.ROTATE)
+    assert [0.0] * 3 == [decide(rotated, requeues=count).delay_s for count in range(3)]
 
 
 def test_decision_requeues_at_once_then_waits_longer_then_defers() -> None:
@@ -61,6 +98,19 @@ def test_deferred_delay_doubles_within_its_jitter_up_to_a_maximum() -> None:
     assert deferred_delay_s(1, 0.0) == pytest.approx(240)
     assert deferred_delay_s(1, 1.0) == pytest.approx(360)
     assert deferred_delay_s(50, 0.5) == pytest.approx(DEFERRED_MAX_S)
+
+
+def test_deferred_delay_is_what_the_reply_names_and_never_less() -> None:
+    assert deferred_delay_s(3, 0.0, 2.0) == 2.0
+    assert deferred_delay_s(1, 1.0, 600.0) == pytest.approx(720)
+    assert deferred_delay_s(1, 0.0, 0.0) == DEFERRED_MIN_S
+    assert deferred_delay_s(1, 0.0, 1e9) == DEFERRED_MAX_S
+
+
+def test_breaker_leaves_refusals_that_ask_to_slow_down_to_the_pace() -> None:
+    breaker = Breaker()
+    slow = an_attempt(Disposition.PERMANENT, Scope.DOMAIN)._replace(advice=Advice.SLOW_DOWN)
+    assert not any(breaker.see(slow, in_flight=1) for _ in range(3 * MAX_DOMAIN_REFUSALS_IN_ROW))
 
 
 @pytest.mark.parametrize("disposition", [Disposition.NOT_SENT, Disposition.IN_DOUBT])

@@ -7,8 +7,8 @@ import pytest
 from fakes import FakeClock
 from fakes_provider import FailingProvider, HoldingProvider
 
+from mailblast.delivery.pace import Pace, PaceSettings
 from mailblast.delivery.pipeline import Pipeline
-from mailblast.delivery.throttle import Throttle
 from mailblast.errors import AccountError, JournalError, ProviderUnavailableError, RunInterruptedError
 from mailblast.executors.inline import MAX_RECONNECTS, InlineExecutor
 from mailblast.model.message import Message
@@ -51,7 +51,7 @@ class Bench:
         self.pipeline = Pipeline(
             cast("Composer", OneLineComposer()),
             NoLog(),
-            Throttle(),
+            Pace(PaceSettings(), self.clock),
             provider_name="memory",
             clock=self.clock,
             on_outcome=lambda _: None,

@@ -6,7 +6,7 @@ import pytest
 from fakes import FakeClock
 from fakes_provider import FailingProvider
 
-from mailblast.delivery.throttle import Throttle
+from mailblast.delivery.pace import Pace, PaceSettings
 from mailblast.errors import AccountError, MailblastError, ProviderUnavailableError, TemplateError
 from mailblast.executors.once import deliver_claims
 from mailblast.journal.journal import ClaimPolicy, Journal
@@ -28,6 +28,10 @@ QUOTA = Attempt(Disposition.PERMANENT, Reply(550, "5.4.5", "daily quota", Stage.
 GONE = Attempt(Disposition.PERMANENT, Reply(550, "5.1.1", "no such user", Stage.RCPT), Scope.RECIPIENT)
 
 
+def a_pace() -> Pace:
+    return Pace(PaceSettings(), FakeClock())
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal.open(tmp_path, "send", clock=FakeClock()) as opened:
@@ -45,7 +49,7 @@ async def deliver(
     claims = journal.claim(recipients, ClaimPolicy()).claims
     campaign = Campaign("send", journal.token, template, Mailbox("", "s@x.test"))
     told = [] if seen is None else seen
-    return await deliver_claims(claims, campaign, provider, Throttle(), journal, FakeClock(), told.append)
+    return await deliver_claims(claims, campaign, provider, a_pace, journal, FakeClock(), told.append)
 
 
 def answer(message: Message) -> Attempt:

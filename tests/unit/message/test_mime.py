@@ -5,7 +5,7 @@ import quopri
 import pytest
 
 from mailblast.errors import RowFaultError
-from mailblast.message.mime import boundary, known_lines, quoted_printable
+from mailblast.message.mime import boundary, known_runs, quoted_printable
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,36 @@ def test_body_with_what_no_message_holds_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["x\0", "line\r\nend", "\ud800", "{{ a }}", "{% if a %}", "{# a #}"])
 def test_line_that_is_changed_before_it_is_written_is_not_known(text: str) -> None:
-    assert text not in known_lines([text])
+    assert text not in known_runs([text])
 
 
-def test_known_lines_change_nothing_but_the_time() -> None:
+def test_known_runs_change_nothing_but_the_time() -> None:
     source = "Hello {{ name }}\n.x { color: red }\n\nFrom here\n" + "y" * 100 + "\nlast {{ name }}"
     text = source.replace("{{ name }}", "Zoë =")
-    known = known_lines([source, None, ""])
+    known = known_runs([source, None, ""])
 
-    assert {".x { color: red }", "", "From here", "y" * 100} == set(known)
+    assert {
+        ".x { color: red }": [".x { color: red }\n\nFrom here\n" + "y" * 100 + "\n", ".x { color: red }\n"],
+        "": ["\n"],
+    } == {first: [run.text for run in runs] for first, runs in known.items()}
     assert quoted_printable(text) == quoted_printable(text, known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\nb\nc", "a\nb\nc\n", "a\nb\n", "a", "a\nb\ncd", "a\nx\nb\nc\n", "x\na\nb\na\nb\nc\na", "\na\r\nb\r\nc\n"],
+)
+def test_run_that_is_there_in_part_or_twice_is_written_as_it_stands(text: str) -> None:
+    known = known_runs(["a\nb\nc", "{{ x }}\na\nb\n{{ x }}"])
+
+    assert quoted_printable(text) == quoted_printable(text, known)
+
+
+@pytest.mark.parametrize(
+    "line", ["a", "a b", "x" * 76, "x" * 77, "a ", " a", ".a", "a.b", "From a", "From", "a=b", "é", "a\tb"]
+)
+def test_line_by_itself_is_written_as_between_others(line: str) -> None:
+    assert quoted_printable(f"{line}\n=\n") == quoted_printable(line) + quoted_printable("=")
 
 
 def test_boundary_differs_by_token_and_cannot_stand_in_a_body() -> None:

@@ -106,3 +106,62 @@ def test_password_is_in_no_message_whatever_is_wrong(noise: str, rest: str) -> N
     except UsageError as error:
         shown = str(error)
     assert "Pa55" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "dsn"),
+    [
+        ("gmail", Dsn("gmail")),
+        ("gmail://", Dsn("gmail")),
+        ("GMail://ada@example.com", Dsn("gmail", "ada@example.com")),
+        ("gmail://ada@example.com/", Dsn("gmail", "ada@example.com")),
+        ("gmail://ada%40example.com", Dsn("gmail", "ada@example.com")),
+        ("gmail://ada@example.com@", Dsn("gmail", "ada@example.com")),
+        ("gmail://ada@example.com:pw@", Dsn("gmail", "ada@example.com", Secret("pw"))),
+        ("gmail://ada@example.com:a@b:c%2F@", Dsn("gmail", "ada@example.com", Secret("a@b:c/"))),
+        ("sendgrid-smtp://?messages=9", Dsn("sendgrid-smtp", options={"messages": "9"})),
+        (
+            "microsoft365://ada@example.com?helo=a.example",
+            Dsn("office365", "ada@example.com", options={"helo": "a.example"}),
+        ),
+        ("ses-smtp://AKIA?region=eu-west-1", Dsn("ses-smtp", "AKIA", options={"region": "eu-west-1"})),
+    ],
+)
+def test_parse_dsn_preset_is_all_user(text: str, dsn: Dsn) -> None:
+    assert dsn == parse_dsn(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("gmail:ada@example.com", "'gmail:' is not followed by '//'. Write gmail://you@example.com"),
+        ("gmail://ada@example.com:587", "more than a user: it has no host and no port"),
+        ("gmail://ada@example.com:secret", "more than a user"),
+        ("gmail://ada@example.com/secret", "more than a user"),
+        ("gmail://:secret@", "more than a user"),
+        ("gmail://ada@example.com?tls=none", "Option 'tls' of the DSN is not known to gmail"),
+        ("gmail://ada@example.com?region=eu", "Option 'region' of the DSN is not known to gmail"),
+        ("gmial://ada@example.com", "'gmial:' is no kind of provider. Did you mean 'gmail'"),
+        ("gopher://h", "Known are: outbox:DIR.*gmail://, .*office365://"),
+        ("gmail://ada%0Aexample", "user name of the DSN holds a control character"),
+    ],
+)
+def test_parse_dsn_preset_that_cannot_be_read_names_the_remedy(text: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what) as caught:
+        parse_dsn(text)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("gmail", "gmail"),
+        ("gmail://", "gmail"),
+        ("gmail://ada@example.com:pw@", "gmail://ada@example.com:***@"),
+        ("gmail://ada%3Fx@example.com?messages=9", "gmail://ada%3Fx@example.com?messages=9"),
+        ("sendgrid-smtp://?messages=9", "sendgrid-smtp://?messages=9"),
+    ],
+)
+def test_shown_preset_hides_the_password_and_can_be_read_again(text: str, shown: str) -> None:
+    assert shown == parse_dsn(text).shown()
+    assert shown == parse_dsn(shown).shown()

@@ -13,6 +13,8 @@ from mailblast.providers.registry import make_provider
 from mailblast.providers.smtp.provider import SmtpProvider
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mailblast.providers.smtp.settings import SmtpSettings
 
 
@@ -95,3 +97,52 @@ def test_make_provider_outbox_does_not_import_smtp(monkeypatch: pytest.MonkeyPat
         monkeypatch.delitem(sys.modules, name)
     make_provider(parse_dsn("outbox:box"), {}, clock=FakeClock())
     assert "aiosmtplib" not in sys.modules
+
+
+RULES = '[[rule]]\nscope = "account"\ncode = "{}"\n'
+
+
+def test_make_provider_reply_rules_come_from_setting_or_dsn(tmp_path: Path) -> None:
+    (tmp_path / "setting.toml").write_text(RULES.format(550))
+    (tmp_path / "option.toml").write_text(RULES.format(551))
+    assert () == settings_of("smtp://mx.example.com").extra_rules
+    (rule,) = settings_of("smtp://mx.example.com", MAILBLAST_REPLY_RULES=str(tmp_path / "setting.toml")).extra_rules
+    assert rule.code is not None
+    assert "550" == rule.code.pattern
+    text = f"smtp://mx.example.com?rules={tmp_path}/option.toml"
+    (rule,) = settings_of(text, MAILBLAST_REPLY_RULES=str(tmp_path / "setting.toml")).extra_rules
+    assert rule.code is not None
+    assert "551" == rule.code.pattern
+
+
+def test_make_provider_broken_reply_rules_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(RULES.format("5("))
+    with pytest.raises(UsageError, match="'code' of rule 1 of .*rules.toml is no regular expression"):
+        settings_of("smtp://mx.example.com", MAILBLAST_REPLY_RULES=str(file))
+
+
+def test_make_provider_token_command_stands_for_the_password() -> None:
+    settings = settings_of("smtp://ada@mx.example.com", MAILBLAST_TOKEN_COMMAND=f"{sys.executable} -c pass")
+    assert settings.tokens is not None
+    assert settings.password is None
+
+
+def test_make_provider_token_command_given_overrides_the_setting() -> None:
+    dsn = parse_dsn("smtp://ada@mx.example.com")
+    with pytest.raises(UsageError, match="names 'no-such-program-at-all'"):
+        make_provider(
+            dsn, {"MAILBLAST_TOKEN_COMMAND": sys.executable}, token_command="no-such-program-at-all", clock=FakeClock()
+        )
+
+
+def test_make_provider_token_command_without_user_is_not_needed() -> None:
+    assert settings_of("smtp://mx.example.com", MAILBLAST_TOKEN_COMMAND=sys.executable).tokens is None
+
+
+@pytest.mark.parametrize(
+    ("text", "logins"),
+    [("smtp://localhost", None), ("smtp://mx.example.com", 10), ("smtp://mx.example.com?connections=50", 50)],
+)
+def test_make_provider_remote_logins_are_paced(text: str, logins: int | None) -> None:
+    assert logins == settings_of(text).logins_per_s

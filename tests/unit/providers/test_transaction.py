@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers.list_deliveries import a_message
@@ -11,6 +11,9 @@ from mailblast.model.outcome import Disposition
 from mailblast.model.reply import Scope, Stage
 from mailblast.providers.smtp.phases import STEPS, Phase
 from mailblast.providers.smtp.transaction import Extensions, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ACCEPTED, TEMPORARY, PERMANENT = Disposition.ACCEPTED, Disposition.TEMPORARY, Disposition.PERMANENT
 NOT_SENT, IN_DOUBT = Disposition.NOT_SENT, Disposition.IN_DOUBT
@@ -35,6 +38,19 @@ def at_body(extensions: Extensions = PIPELINING) -> Session:
     session = Session(extensions)
     session.start(a_message(1), 0.0)
     session.receive(GO_AHEAD, 0.0)
+    return session
+
+
+def started() -> Session:
+    session = Session(PIPELINING)
+    session.start(a_message(1), 0.0)
+    return session
+
+
+def after_dot_alone() -> Session:
+    """One message waits for its final reply, and nothing follows."""
+    session = at_body()
+    session.terminate()
     return session
 
 
@@ -358,3 +374,36 @@ def test_steps_lead_from_mail_to_replied() -> None:
         phase = Phase.TERMINATOR_SENT if STEPS[phase].then is Phase.BODY else STEPS[phase].then
     assert [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BODY] == stages
     assert Phase.REPLIED is phase
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"250 2.0.0 Ok: queued as 4XyZ\r\n" + GO_AHEAD,
+        b"250 Ok\r\n" + GO_AHEAD,
+        b"250 2.0.0 Ok\r\n250 Ok\r\n250 Ok\r\n250 Ok\r\n",
+        b"250 2.0.0 Ok\r\n354 Ok\r\n250 Ok\r\n354 Ok\r\n",
+        b"250 2.0.0 Ok\r\n250 Ok\r\n250 Ok\r\n354 Go\r\n250 more\r\n",
+        b"250-2.0.0 Ok\r\n250 Ok\r\n" + GO_AHEAD,
+        b"250 2.0.0 Ok\r\n250\r\n250 Ok\r\n354 Go\r\n",
+        b"250 2.0.0 " + b"x" * 600 + b"\r\n" + GO_AHEAD,
+        b"354 Go\r\n" + GO_AHEAD,
+        b"552 5.3.4 Too large\r\n" + GO_AHEAD,
+        b"250 2.0.0 Ok\r\n250 Ok\r\n550 5.1.1 Unknown\r\n554 No\r\n",
+        GO_AHEAD,
+        b"299 2.0.0 Ok\r\n299 Ok\r\n200 Ok\r\n399 Go\r\n",
+        b"250 2.0.0 \xff\r\n" + GO_AHEAD,
+        b"199 2.0.0 Ok\r\n" + GO_AHEAD,
+    ],
+)
+@pytest.mark.parametrize("begin", [lambda: Session(PIPELINING), started, at_body, after_dot, after_dot_alone])
+def test_round_trip_comes_to_the_same_at_once_and_byte_by_byte(begin: Callable[[], Session], data: bytes) -> None:
+    told = []
+    for pieces in ([data], [bytes([byte]) for byte in data]):
+        session = begin()
+        for piece in pieces:
+            session.receive(piece, 2.0)
+        told.append(
+            (session.finished, session.fault, session.phase, due(session), session.outgoing, may_start(session))
+        )
+    assert told[0] == told[1]

@@ -19,7 +19,7 @@ ITEMS = [
 ]
 SAMPLES: dict[str, dict[str, object]] = {
     "welcome.html": {"name": "Ada & Bob", "plan": "Pro"},
-    "newsletter.html": {"name": "Ada & Bob"},
+    "newsletter.html": {"name": "Ada & Bob", "unsubscribe_url": "https://example.com/leave/x?a=1&b=2"},
     "invoice.html": {
         "name": "Ada & Bob",
         "invoice_number": "2026/42",
@@ -99,7 +99,7 @@ def test_template_without_one_of_its_variables_is_a_fault_of_the_row(name: str) 
     renderer = Renderer(load_template(FOLDER / name))
 
     assert set(SAMPLES[name]) == renderer.variables
-    for variable in renderer.variables - {"plan"}:
+    for variable in renderer.variables - {"plan", "unsubscribe_url"}:
         with pytest.raises(RowFaultError) as caught:
             renderer.render({key: value for key, value in SAMPLES[name].items() if key != variable})
         assert variable == caught.value.column
@@ -111,6 +111,17 @@ def test_welcome_without_plan_names_the_free_one(plan: dict[str, object]) -> Non
 
     assert "Your Free plan" in str(content.text)
     assert "<strong>Free</strong>" in str(content.html)
+
+
+@pytest.mark.parametrize("link", [None, "https://example.com/leave/x?a=1&b=2"])
+def test_newsletter_shows_how_to_leave(link: str | None) -> None:
+    variables = {"name": "Ada"} if link is None else {"name": "Ada", "unsubscribe_url": link}
+    content = Renderer(load_template(FOLDER / "newsletter.html")).render(variables)
+
+    assert (link or "letter@fernhill.example") in str(content.text)
+    assert f'href="{(link or "mailto:letter@fernhill.example?subject=unsubscribe").replace("&", "&amp;")}"' in str(
+        content.html
+    )
 
 
 def test_readme_names_every_template_and_variable() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -279,3 +280,19 @@ def test_data_is_searched_for_names_no_deeper_than_sensible() -> None:
     unwrap = "{% set ns = namespace(d=data) %}{% for i in range(30) %}{% set ns.d = ns.d | first %}{% endfor %}"
 
     assert "x" == fault(a_template(text=unwrap + "{{ ns.d.x }}"), data=data).column
+
+
+@pytest.mark.parametrize("value", ["", "a", "<b>&'\"</b>", "é <", 5, 1.5, None, True, [1, "<"], {"a": "<"}, "x" * 100])
+@pytest.mark.parametrize(
+    "source", ["{{ a }}", "Dear {{ a }},\n{{b}}{{ a }}", "{{ range }}{{ a }}", "{{ self }}", "{# c #}"]
+)
+def test_plain_variables_are_filled_in_as_jinja_does(source: str, value: object) -> None:
+    plain, by_jinja = (
+        a_template(text=f"{source}{code}\n", html=f"<p>{source}{code}</p>\n")
+        for code in ("", "{% if true %}{% endif %}")
+    )
+    variables = {"a": value, "b": "<&>", "self": "mine"}
+
+    assert re.sub("0x[0-9a-f]+", "", repr(render(plain, **variables))) == re.sub(
+        "0x[0-9a-f]+", "", repr(render(by_jinja, **variables))
+    )

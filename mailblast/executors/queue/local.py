@@ -1,0 +1,212 @@
+"""The queue of one machine: rows in a campaign's journal, and beside it all that a worker needs to deliver them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from mailblast.delivery.retry import deferred_delay_s
+from mailblast.errors import JournalError, ListError
+from mailblast.executors.queue.blobs import FolderBlobs
+from mailblast.executors.queue.document import from_document, to_document
+from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
+from mailblast.lists.chunks import chunks
+from mailblast.model.outcome import Outcome, State, unsent
+from mailblast.model.recipient import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from mailblast.clock import Clock
+    from mailblast.delivery.intake import Intake
+    from mailblast.executors.executor import MakeExecutor
+    from mailblast.executors.queue.document import Delivery
+    from mailblast.journal.journal import Journal
+    from mailblast.journal.table import QueuePlace
+    from mailblast.model.campaign import Campaign
+    from mailblast.model.recipient import Recipient
+    from mailblast.model.row import BadRow
+    from mailblast.monitor.metrics import Monitor
+
+#: Beside the journal, while there is anything to deliver.
+QUEUE_FILE = "queued.json"
+#: Attachments of the campaign, beside it.
+BLOB_FOLDER = "queued"
+#: Rows queued in one transaction.
+ROWS = 1_000
+#: Before all places of a queue.
+FRONT: QueuePlace = (-1.0, 0)
+
+
+def is_queued(folder: Path) -> bool:
+    """Return whether a campaign's folder has a queue."""
+    return (folder / QUEUE_FILE).exists()
+
+
+def write_queue_file(folder: Path, campaign: Campaign, delivery: Delivery) -> None:
+    """Store how a campaign is to be delivered.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
+    document = to_document(campaign, delivery, FolderBlobs(folder / BLOB_FOLDER).put)
+    write_private(folder / QUEUE_FILE, json.dumps(document))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - from a descriptor
+            file.write(text)
+        draft.rename(path)
+    except OSError as error:
+        raise JournalError(
+            f"The file {path} cannot be written: {error.strerror}.", fix="Make room on the disk."
+        ) from error
+
+
+def read_queue_file(folder: Path) -> tuple[Campaign, Delivery]:
+    """Return what was stored.
+
+    Raises:
+        JournalError: It cannot be read, or a newer version wrote it.
+    """
+    path = folder / QUEUE_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return from_document(document, FolderBlobs(folder / BLOB_FOLDER).get)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JournalError(
+            f"The queue file {path} cannot be used: {error}.", fix="Queue the campaign again with the same command."
+        ) from error
+
+
+def remove_queue_file(folder: Path) -> None:
+    """Forget the queue of a campaign, of which nothing is left."""
+    (folder / QUEUE_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / BLOB_FOLDER, ignore_errors=True)
+
+
+def queue_rows(
+    recipients: Iterator[Recipient | BadRow], intake: Intake, journal: Journal, clock: Clock
+) -> ListError | None:
+    """Claim what a list gives and put it into the journal's queue; return what broke the list.
+
+    Raises:
+        JournalError: Something cannot be written; what was queued before stays queued.
+    """
+
+    def put(batches: Iterator[Batch]) -> None:
+        for batch in batches:
+            now_s = clock.now()
+            outcomes = [unsent(claim, now_s) for claim in batch.claims]
+            journal.fold(outcomes, retry_at=dict.fromkeys((claim.id for claim in batch.claims), 0.0))
+
+    broken: ListError | None = None
+    try:
+        for rows in chunks(recipients, ROWS):
+            put(intake.take(rows))
+            if intake.full:
+                break
+    except ListError as error:
+        # What was read before the broken row is good.
+        broken = error
+    put(intake.rest())
+    return broken
+
+
+class QueuedRun(CampaignRun):
+    """Deliver what is due of a journal's queue; see ``CampaignRun``.
+
+    Who is deferred stays in the queue and is due again later, until the patience of the campaign is at its end. A
+    recipient is taken out of the queue together with its outcome, so that a kill leaves everybody else in it.
+
+    Args:
+        journal: Open, its run begun.
+        make_executor: As for ``CampaignRun``.
+        settings: Batch sizes and rates.
+        clock: Times.
+        monitor: Told about each outcome.
+        patience_until_s: Unix seconds up to which deferred ones are tried again.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        make_executor: MakeExecutor,
+        settings: RunSettings,
+        *,
+        clock: Clock,
+        monitor: Monitor,
+        patience_until_s: float,
+    ) -> None:
+        source = Source(iter(()), may_block=False, position_bytes=lambda: 0)
+        super().__init__(journal, make_executor, source, settings, clock=clock, monitor=monitor)
+        self._patience_until_s = patience_until_s
+        #: When those under way were due, by id.
+        self._due: dict[int, float] = {}
+        #: Deferred in this run.
+        self._deferred: set[int] = set()
+        self._taken = 0
+
+    async def run(self) -> RunResult:
+        """Run until nothing is due."""
+        result = await super().run()
+        return result._replace(rows=self._taken)
+
+    def note_progress(self) -> None:
+        """Tell the journal how far the run is, for those who look on, and the monitor what limits it."""
+        self._monitor.pace(self._settings.rate_limit_per_s, self._executor.limiting())
+        self._journal.note_progress(counts=self._counts, rows=self._taken)
+
+    async def _send_list(self) -> None:
+        journal, place = self._journal, FRONT
+        while self._executor.stopped is None:
+            claims, places = journal.queued_due(self._clock.now(), place, limit=self._settings.batch_size)
+            if claims:
+                place = places[-1]
+                self._take(places)
+                await self._executor.submit(Batch(-1, claims))
+            elif self._due:
+                # Some of these may be due again by then.
+                await self._executor.drain()
+            else:
+                self._whole_list = True
+                return
+
+    def _take(self, places: Sequence[QueuePlace]) -> None:
+        for at_s, claim_id in places:
+            self._due[claim_id] = at_s
+            if claim_id in self._deferred:
+                self._deferred.discard(claim_id)
+                self._counts[State.DEFERRED] -= 1
+                self._monitor.retry(1)
+            else:
+                self._taken += 1
+
+    def _fold(self, outcomes: Sequence[Outcome]) -> None:
+        now = self._clock.now()
+        done: list[QueuePlace] = []
+        retries: dict[int, float] = {}
+        for outcome in outcomes:
+            if outcome.state is State.UNSENT:
+                # It keeps its place.
+                self._due.pop(outcome.id)
+                continue
+            done.append((self._due.pop(outcome.id), outcome.id))
+            if outcome.state is State.DEFERRED:
+                self._deferred.add(outcome.id)
+                jitter = self._jitter.random()
+                at = now + deferred_delay_s(max(outcome.attempts, 1), jitter, outcome.retry_after_s)
+                if at <= self._patience_until_s:
+                    retries[outcome.id] = at
+        self._journal.fold(outcomes, retry_at=retries, done=done)
