@@ -11,8 +11,6 @@ from mailblast.model.outcome import State
 if TYPE_CHECKING:
     from mailblast.bounces.report import Reported
 
-#: No such mailbox, domain or name, or it takes no mail (RFC 3463): such an address never gets better.
-HARD = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 #: The mailbox is full: it may be emptied, or never be again.
 SOFT = frozenset({"4.2.2", "5.2.2"})
 #: States that a report may correct: a bounce speaks of what was accepted, and proves that what was in doubt arrived.

@@ -2,85 +2,41 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mailblast import __version__
-from mailblast.cli import (
-    analyze_cost,
-    bounces,
-    bulk,
-    cancel,
-    failures,
-    init,
-    pause,
-    recommend,
-    report,
-    send,
-    status,
-    suppress,
-    suppress_token,
-    verify,
-    worker,
-)
+from mailblast.cli.commands import register
 from mailblast.cli.exit_codes import ExitCode, exit_code_of
 from mailblast.cli.queue_url import HERE
 from mailblast.errors import MailblastError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-app = typer.Typer(
-    name="mailblast",
-    help="Bulk mail from the command line that knows what became of every recipient.",
-    epilog="First steps: mailblast init, then mailblast bulk list.csv --template welcome.html",
-    no_args_is_help=True,
-    # Plain help: rich's takes 60 ms to import, more than all the rest.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+#: Set by a shell that asks for completions: it may need the options of any command.
+_COMPLETING = "_MAILBLAST_COMPLETE"
 
 
-suppress_app = typer.Typer(
-    help="The do-not-mail list: who is on it is mailed by no campaign.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(suppress_app, name="suppress")
+def program(wanted: str | None = None) -> typer.Typer:
+    """Return the program.
 
-
-def _add(name: str, command: Callable[..., int], group: typer.Typer = app) -> None:
-    """Register a command that returns its exit code."""
-
-    @functools.wraps(command)
-    def exiting(*words: Any, **options: Any) -> None:
-        raise typer.Exit(command(*words, **options))
-
-    group.command(name=name)(exiting)
-
-
-_add("bulk", bulk.bulk)
-_add("send", send.send)
-_add("verify", verify.verify)
-_add("status", status.status)
-_add("worker", worker.worker)
-_add("pause", pause.pause)
-_add("resume", pause.resume)
-_add("failures", failures.failures)
-_add("analyze-cost", analyze_cost.analyze_cost)
-_add("recommend", recommend.recommend)
-_add("init", init.init)
-_add("report", report.report)
-_add("cancel", cancel.cancel)
-_add("bounces", bounces.bounces)
-_add("add", suppress.add, suppress_app)
-_add("remove", suppress.remove, suppress_app)
-_add("check", suppress.check, suppress_app)
-_add("import", suppress.import_, suppress_app)
-_add("export", suppress.export, suppress_app)
-_add("token", suppress_token.token, suppress_app)
+    Args:
+        wanted: Name of the command that is called; None for all of them with their options.
+    """
+    app = typer.Typer(
+        name="mailblast",
+        help="Bulk mail from the command line that knows what became of every recipient.",
+        epilog="First steps: mailblast init, then mailblast bulk list.csv --template welcome.html",
+        no_args_is_help=True,
+        # Plain help: rich's takes 60 ms to import, more than all the rest.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    register(app, wanted)
+    return app
 
 
 def _show_version(value: bool) -> None:
@@ -89,7 +45,6 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -105,7 +60,8 @@ def run(arguments: list[str] | None = None) -> int:
     """
     words = with_queue_values(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(words, prog_name="mailblast")
+        called = next((word for word in words if not word.startswith("-")), "")
+        program(None if _COMPLETING in os.environ else called)(words, prog_name="mailblast")
     except MailblastError as error:
         if "--debug" in words:
             raise
@@ -130,10 +86,12 @@ def main() -> None:
 def with_queue_values(words: list[str]) -> list[str]:
     """Return the words with a value behind each ``--queue`` that has none: what follows it is one only as an URL."""
     end = words.index("--") if "--" in words else len(words)
-    return [
-        f"{word}={HERE}" if word == "--queue" and index < end and "://" not in "".join(words[index + 1 : index + 2]) else word
-        for index, word in enumerate(words)
-    ]
+    bare = {
+        index
+        for index, word in enumerate(words[:end])
+        if word == "--queue" and "://" not in "".join(words[index + 1 : index + 2])
+    }
+    return [f"{word}={HERE}" if index in bare else word for index, word in enumerate(words)]
 
 
 def _tell(error: MailblastError, *, as_json: bool) -> None:

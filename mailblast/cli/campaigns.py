@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailblast.cli.options import ListFormat
+    from mailblast.cli.pacing import PaceFlags, PaceOptions
     from mailblast.cli.settings import Settings
     from mailblast.clock import Clock
-    from mailblast.cli.pacing import PaceFlags, PaceOptions
     from mailblast.delivery.pace import Pace, PaceSettings
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Mailbox, Template

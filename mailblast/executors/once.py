@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.pipeline import Pipeline
+from mailblast.delivery.suppressed import SuppressionFilter
 from mailblast.executors.inline import InlineExecutor
 from mailblast.message.attachments.size import check_total_size
 from mailblast.model.campaign import Keys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mailblast.model.outcome import Outcome
     from mailblast.model.recipient import Claim
     from mailblast.providers.provider import Provider
+    from mailblast.recipients.suppression import SuppressionList
 
 _NO_KEYS = Keys()
 
@@ -35,6 +37,7 @@ async def deliver_claims(
     clock: Clock,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
     keys: Keys = _NO_KEYS,
+    suppressions: SuppressionList | None = None,
 ) -> tuple[list[Outcome], MailblastError | None]:
     """Open the provider, deliver these claims, record what came of them, and close it.
 
@@ -47,6 +50,7 @@ async def deliver_claims(
         clock: Times and waits.
         on_outcome: Called for each outcome.
         keys: What signs messages and links.
+        suppressions: Who must not be mailed; None asks nobody.
 
     Returns:
         One outcome for each claim, in their order, and what stopped the delivery, if anything did.
@@ -64,6 +68,16 @@ async def deliver_claims(
         journal.fold(finished)
         outcomes.extend(finished)
 
+    batch = Batch(-1, tuple(claims))
+    if suppressions is not None:
+
+        def settled(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            on_outcome(outcome)
+
+        batch = SuppressionFilter(suppressions, journal, clock, settled).left(batch)
+        if not batch.claims:
+            return outcomes, None
     await provider.open()
     pace = make_pace()
     try:
@@ -77,7 +91,7 @@ async def deliver_claims(
             on_outcome=on_outcome,
         )
         async with InlineExecutor(pipeline, provider, clock, batches_in_flight=1, on_done=done) as executor:
-            await executor.submit(Batch(-1, tuple(claims)))
+            await executor.submit(batch)
             await executor.drain()
     finally:
         pace.close()

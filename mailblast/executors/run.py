@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.delivery.intake import Intake, Selection
+from mailblast.delivery.suppressed import SuppressionFilter, hard_bounces
 from mailblast.delivery.retry import deferred_delay_s
 from mailblast.errors import JournalError, ListError, MailblastError, RunInterruptedError
 from mailblast.executors.executor import DRAIN_S
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Monitor
+    from mailblast.recipients.suppression import SuppressionList
 
 #: Rows read and claimed at once, for one transaction of the journal takes many as cheaply as a few.
 READ_ROWS = 500
@@ -42,6 +44,8 @@ class RunSettings:
     retry_for_s: float = 3600.0
     selection: Selection = field(default_factory=Selection)
     policy: ClaimPolicy = field(default_factory=ClaimPolicy)
+    #: Whether addresses that a server refuses for good as unknown go on the do-not-mail list.
+    suppress_hard_bounces: bool = False
     #: The rate that the run keeps, for the monitor; None for none.
     rate_limit_per_s: float | None = None
 
@@ -81,6 +85,7 @@ class CampaignRun:
         settings: How.
         clock: Times and waits.
         monitor: Told about each outcome.
+        suppressions: Who must not be mailed; None asks nobody.
     """
 
     def __init__(
@@ -92,8 +97,13 @@ class CampaignRun:
         *,
         clock: Clock,
         monitor: Monitor,
+        suppressions: SuppressionList | None = None,
     ) -> None:
         self._journal = journal
+        self._suppressions = suppressions
+        self._suppressing = (
+            None if suppressions is None else SuppressionFilter(suppressions, journal, clock, self._count)
+        )
         self._executor = make_executor(self._count, self._fold)
         self._source = source
         self._settings = settings
@@ -157,12 +167,19 @@ class CampaignRun:
         except JournalError as error:
             self._executor.stop(error)
         for batch in self._intake.rest():
-            await self._executor.submit(batch)
+            await self._submit(batch)
         await self._send_put_off()
         await self._executor.drain()
         if broken is None:
             await self._second_tries()
         return broken
+
+    async def _submit(self, batch: Batch) -> None:
+        """Hand a batch out, without those who must not be mailed by now."""
+        if self._suppressing is not None:
+            batch = self._suppressing.left(batch)
+        if batch.claims:
+            await self._executor.submit(batch)
 
     async def _read_list(self) -> None:
         source, intake, monitor = self._source, self._intake, self._monitor
@@ -176,11 +193,11 @@ class CampaignRun:
             async for rows in reading:
                 skipped = intake.skipped
                 for batch in intake.take(rows):
-                    await self._executor.submit(batch)
+                    await self._submit(batch)
                 if source.may_block:
                     # The next row may be long in coming; these need not wait for it.
                     for batch in intake.rest():
-                        await self._executor.submit(batch)
+                        await self._submit(batch)
                 monitor.skip(intake.skipped - skipped)
                 monitor.progress(intake.rows, source.position_bytes())
                 if intake.full:
@@ -195,7 +212,7 @@ class CampaignRun:
             if claims:
                 is_folded = False
                 self._put_off -= len(claims)
-                await self._executor.submit(Batch(-1, claims))
+                await self._submit(Batch(-1, claims))
             elif is_folded:
                 return
             else:
@@ -216,7 +233,7 @@ class CampaignRun:
             ):
                 self._counts[State.DEFERRED] -= len(claims)
                 self._monitor.retry(len(claims))
-                await self._executor.submit(Batch(-1, claims))
+                await self._submit(Batch(-1, claims))
             await self._executor.drain()
 
     async def _sleep(self, seconds: float) -> None:
@@ -246,6 +263,10 @@ class CampaignRun:
             # Earlier than any second try, so that they can be told apart.
             retries |= {outcome.id: self._started_s for outcome in outcomes if outcome.state is State.UNSENT}
         self._journal.fold(outcomes, retry_at=retries)
+        if self._settings.suppress_hard_bounces and self._suppressions is not None:
+            entries = hard_bounces(outcomes, self._journal.campaign)
+            if entries:
+                self._suppressions.add(entries)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from mailblast.cli.app import app
+from mailblast.cli.commands import COMMANDS as ALL_COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HEAVY = ("boto3", "botocore", "sendgrid", "rich", "aiosmtplib", "jinja2", "dns", "email_validator", "uvloop", "sqlite3")
-COMMANDS = [command.name for command in app.registered_commands]
+COMMANDS = [f"{each.group} {each.name}".strip() for each in ALL_COMMANDS if each.module]
 
 
 def program(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def test_smtp_run_imports_no_other_provider() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command: str) -> None:
-    done = program(command, "--help")
+    done = program(*command.split(), "--help")
     assert done.returncode == 0
     assert f"mailblast {command}" in done.stdout
     assert "Example" in done.stdout
@@ -64,6 +64,19 @@ def test_every_option_of_bulk_is_documented_and_tested() -> None:
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     untested = {option for option in options if f'"{option}"' not in tests and f"{option} " not in tests}
     assert untested == set()
+
+
+def test_help_shows_every_command_on_one_line() -> None:
+    lines = program("--help").stdout.splitlines()
+    for each in ALL_COMMANDS:
+        if not each.group:
+            assert f"  {each.name:<12}  {each.help}" in lines
+
+
+def test_completion_knows_the_options_of_every_command() -> None:
+    words = {"_MAILBLAST_COMPLETE": "complete_bash", "COMP_WORDS": "mailblast suppress add --rea", "COMP_CWORD": "3"}
+    done = program(env={**os.environ, **words})
+    assert "--reason" in done.stdout
 
 
 def test_version_is_the_packages() -> None:

@@ -112,15 +112,6 @@ def test_rate_is_shared_by_the_processes(capsys: pytest.CaptureFixture[str]) -> 
     assert worst <= 1201 * 1.1
 
 
-def test_rate_that_one_process_keeps_is_kept_by_one(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("mailblast.cli.bulk_run.ProcessesExecutor", None)
-    with ScriptedSmtp().run_in_thread() as server:
-        assert run(words(server, "--processes", "2", "--rate", "1000/s", "--limit", "10")) == 0
-    assert len(server.messages) == 10
-
-
 def test_modules_of_the_users_folder_are_not_loaded(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("json", "email", "mailblast"):
         Path(f"{name}.py").write_text("raise SystemExit(9)", encoding="utf-8")
@@ -156,13 +147,13 @@ def test_child_that_cannot_use_its_settings_says_so_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def mistaken(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
-        return command(index, fd, transport, options._replace(rates=("often",)))
+        return command(index, fd, transport, options._replace(via="often"))
 
     monkeypatch.setattr("mailblast.cli.bulk_run.command", mistaken)
     with ScriptedSmtp().run_in_thread() as server:
         assert run(words(server, "--processes", "2")) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("'often' is not a rate") == 1
+    assert captured.err.count("'often' is no kind of provider") == 1
     counts = json.loads(captured.out)["counts"]
     assert counts["unsent"] == sum(counts.values())
 

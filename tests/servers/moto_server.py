@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from email.utils import parseaddr
 from typing import TYPE_CHECKING
 
 from servers.aws_http import REGION
@@ -34,7 +35,7 @@ class Moto:
         for message in ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages:
             assert isinstance(message, RawMessage)
             # Moto adds the addresses of the To header to those of the call.
-            for recipient in set(message.destinations):
+            for recipient in {parseaddr(destination)[1] for destination in message.destinations}:
                 found.setdefault(recipient, []).append(message.raw_data)
         return found
 

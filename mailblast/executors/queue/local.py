@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from typing import TYPE_CHECKING
 
 from mailblast.delivery.retry import deferred_delay_s
-from mailblast.errors import JournalError, ListError
-from mailblast.executors.queue.blobs import FolderBlobs
-from mailblast.executors.queue.document import from_document, to_document
+from mailblast.errors import ListError
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.lists.chunks import chunks
 from mailblast.model.outcome import Outcome, State, unsent
@@ -18,82 +13,20 @@ from mailblast.model.recipient import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from mailblast.clock import Clock
     from mailblast.delivery.intake import Intake
     from mailblast.executors.executor import MakeExecutor
-    from mailblast.executors.queue.document import Delivery
     from mailblast.journal.journal import Journal
     from mailblast.journal.table import QueuePlace
-    from mailblast.model.campaign import Campaign
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Monitor
 
-#: Beside the journal, while there is anything to deliver.
-QUEUE_FILE = "queued.json"
-#: Attachments of the campaign, beside it.
-BLOB_FOLDER = "queued"
 #: Rows queued in one transaction.
 ROWS = 1_000
 #: Before all places of a queue.
 FRONT: QueuePlace = (-1.0, 0)
-
-
-def is_queued(folder: Path) -> bool:
-    """Return whether a campaign's folder has a queue."""
-    return (folder / QUEUE_FILE).exists()
-
-
-def write_queue_file(folder: Path, campaign: Campaign, delivery: Delivery) -> None:
-    """Store how a campaign is to be delivered.
-
-    Raises:
-        JournalError: It cannot be written.
-    """
-    document = to_document(campaign, delivery, FolderBlobs(folder / BLOB_FOLDER).put)
-    write_private(folder / QUEUE_FILE, json.dumps(document))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read.
-
-    Raises:
-        JournalError: It cannot be written.
-    """
-    draft = path.with_name(f"{path.name}.new")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - from a descriptor
-            file.write(text)
-        draft.rename(path)
-    except OSError as error:
-        raise JournalError(
-            f"The file {path} cannot be written: {error.strerror}.", fix="Make room on the disk."
-        ) from error
-
-
-def read_queue_file(folder: Path) -> tuple[Campaign, Delivery]:
-    """Return what was stored.
-
-    Raises:
-        JournalError: It cannot be read, or a newer version wrote it.
-    """
-    path = folder / QUEUE_FILE
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return from_document(document, FolderBlobs(folder / BLOB_FOLDER).get)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JournalError(
-            f"The queue file {path} cannot be used: {error}.", fix="Queue the campaign again with the same command."
-        ) from error
-
-
-def remove_queue_file(folder: Path) -> None:
-    """Forget the queue of a campaign, of which nothing is left."""
-    (folder / QUEUE_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / BLOB_FOLDER, ignore_errors=True)
 
 
 def queue_rows(

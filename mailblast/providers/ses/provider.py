@@ -53,14 +53,13 @@ class SesProvider:
         self.wants_composition = settings.mode is Mode.BULK
         #: As SES told on ``open()``; None before, and where it does not tell.
         self.account: Account | None = None
-        self._recipients_a_call = MAX_ENTRIES if self.wants_composition else 1
         self._clock = clock
         self._client: Any = None
         self._memory = Memory()
         self._writer = RequestWriter(settings)
         calls = settings.concurrency or (BULK_CALLS if self.wants_composition else DEFAULT_CONCURRENCY)
-        #: Before ``open()``, what holds for most accounts. Processes that share an account are given what one was told.
-        self.limits = ProviderLimits(calls * self._recipients_a_call, SIZE_BYTES, DEFAULT_RATE_PER_S)
+        #: Before ``open()``, what holds for most accounts.
+        self.limits = ProviderLimits(calls, SIZE_BYTES, DEFAULT_RATE_PER_S)
 
     async def open(self) -> None:
         """Ask for the account: its rate, what is left of its daily quota, and whether it may send at all.
@@ -93,7 +92,7 @@ class SesProvider:
     async def deliver(self, deliveries: Deliveries) -> None:
         """Send until ``deliveries`` ends and everything taken is finished; see ``Provider.deliver``.
 
-        Works without ``open()``, too: processes that share an account ask for it once.
+        Works without ``open()``, too: of the processes that share an account, one asks for it.
 
         Raises:
             UsageError: The AWS configuration lacks something.
@@ -102,7 +101,7 @@ class SesProvider:
         """
         client = await self._connected()
         grouping = Grouping(self._writer, self._entries_a_call()) if self.wants_composition else None
-        calls = max(1, self.limits.concurrency // self._recipients_a_call)
+        calls = self.limits.concurrency
         sending = Sending(deliveries, client, self._writer, grouping, calls, self._memory, self._clock)
         await sending.run()
 
@@ -140,6 +139,7 @@ class SesProvider:
         return self._client
 
     def _entries_a_call(self) -> int:
-        """Return the most recipients of a call: no more than the account gets in a second."""
-        rate = self.limits.rate_per_s or MAX_ENTRIES
-        return min(MAX_ENTRIES, max(1, int(rate)))
+        """Return the most recipients of a call: no more than the account gets in a second, where that is known."""
+        if self.account is None:
+            return MAX_ENTRIES
+        return min(MAX_ENTRIES, max(1, int(self.account.rate_per_s)))

@@ -275,19 +275,17 @@ async def test_raw_sends_each_message_as_it_is(monkeypatch: pytest.MonkeyPatch) 
 async def test_bulk_sends_fifty_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     client = StubClient(send_bulk_email=bulk_sent)
     deliveries = ListDeliveries([composed(number) for number in range(1, 121)])
-    provider = a_provider(monkeypatch, client, mode=Mode.BULK)
-    provider.limits = provider.limits._replace(rate_per_s=500.0)
-    await provider.deliver(deliveries)
+    await a_provider(monkeypatch, client, mode=Mode.BULK).deliver(deliveries)
     assert dict.fromkeys(range(1, 121), Disposition.ACCEPTED) == deliveries.dispositions
     assert [50, 50, 20] == sorted((len(request["BulkEmailEntries"]) for _, request in client.requests), reverse=True)
 
 
 async def test_bulk_call_is_no_larger_than_a_second_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = StubClient(send_bulk_email=bulk_sent)
-    await a_provider(monkeypatch, client, mode=Mode.BULK).deliver(
-        ListDeliveries([composed(number) for number in range(1, 29)])
-    )
-    assert [14, 14] == [len(request["BulkEmailEntries"]) for _, request in client.requests]
+    client = StubClient(get_account=account(), send_bulk_email=bulk_sent)
+    provider = a_provider(monkeypatch, client, mode=Mode.BULK)
+    await provider.open()
+    await provider.deliver(ListDeliveries([composed(number) for number in range(1, 29)]))
+    assert [14, 14] == [len(request["BulkEmailEntries"]) for name, request in client.requests if name != "get_account"]
 
 
 async def test_bulk_sends_what_it_cannot_express_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

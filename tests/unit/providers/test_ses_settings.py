@@ -118,9 +118,9 @@ def test_loopback_is_an_endpoint_on_this_machine(endpoint: str, *, expected: boo
     assert expected is replace(SesSettings(), endpoint=endpoint).on_loopback
 
 
-@pytest.mark.parametrize(("mode", "wants", "messages"), [("raw", False, 16), ("bulk", True, 400)])
-def test_registry_makes_the_provider(mode: str, messages: int, *, wants: bool) -> None:
+@pytest.mark.parametrize(("mode", "wants", "calls"), [("raw", False, 16), ("bulk", True, 8)])
+def test_registry_makes_the_provider(mode: str, calls: int, *, wants: bool) -> None:
     provider = make_provider(parse_dsn(f"ses://eu-west-1?mode={mode}"), KEYS, clock=SystemClock())
     assert isinstance(provider, SesProvider)
     assert ("ses:eu-west-1", True, wants) == (provider.name, provider.leaves_machine, provider.wants_composition)
-    assert (messages, 14.0, None) == (provider.limits.concurrency, provider.limits.rate_per_s, provider.limits.per_day)
+    assert (calls, 14.0, None) == (provider.limits.concurrency, provider.limits.rate_per_s, provider.limits.per_day)
