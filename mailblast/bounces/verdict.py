@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.bounces.report import Kind
 from mailblast.model.outcome import State
+from mailblast.recipients.suppression_entry import HARD_BOUNCES
 
 if TYPE_CHECKING:
     from mailblast.bounces.report import Reported
@@ -38,7 +39,7 @@ def verdict_of(reported: Reported) -> Verdict:
         return Verdict.COMPLAINT
     if reported.kind is not Kind.FAILED:
         return Verdict.NONE
-    if reported.enhanced in HARD:
+    if reported.enhanced in HARD_BOUNCES:
         return Verdict.HARD
     if reported.enhanced in SOFT:
         return Verdict.SOFT

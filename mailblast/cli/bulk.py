@@ -112,8 +112,8 @@ def bulk(
         bool, typer.Option("--wait", help="With --queue URL: stay until everything is delivered, and show it.")
     ] = False,
     priority: Annotated[
-        int, typer.Option("--priority", min=0, max=9, metavar="N", help="With --queue: 0 goes first, 9 last.")
-    ] = 5,
+        options.Priority, typer.Option("--priority", help="With --queue URL: which campaigns go first.")
+    ] = options.Priority.NORMAL,
     durable: Annotated[bool, typer.Option("--durable", help="Survive a power cut, not only a kill; slower.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a first run of more than 1,000.")] = False,
     alert_command: options.AlertCommand = None,
@@ -190,7 +190,7 @@ def bulk(
         json_log=log_format is options.LogFormat.JSON,
         queue=queue_of(settings, queue),
         wait=wait,
-        priority=priority,
+        priority=list(options.Priority).index(priority),
         watching=WatchSettings.of(
             settings,
             alert_command=alert_command,

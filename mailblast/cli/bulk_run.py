@@ -97,7 +97,7 @@ class BulkOptions:
     #: An URL, ``HERE``, or None where nothing is queued.
     queue: str | None = None
     wait: bool = False
-    priority: int = 5
+    priority: int = 1
 
     @property
     def selection(self) -> Selection:

@@ -33,6 +33,14 @@ class Compress(StrEnum):
     NEVER = "never"
 
 
+class Priority(StrEnum):
+    """Which queued campaigns go first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 Via = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailblast.model.outcome import Outcome, State
-from mailblast.recipients.suppression_entry import Reason, SuppressionEntry
+from mailblast.recipients.suppression_entry import HARD_BOUNCES, Reason, SuppressionEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from mailblast.journal.journal import Journal
     from mailblast.model.recipient import Batch, Claim
     from mailblast.recipients.suppression import SuppressionList
-
-#: Refusals that say the address does not exist or takes no mail (RFC 3463); such an address never gets better.
-HARD = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 
 
 class SuppressionFilter:
@@ -53,9 +50,7 @@ class SuppressionFilter:
         if not found:
             return batch
         outcomes = [
-            self._outcome(claim, found[claim.recipient.address])
-            for claim in claims
-            if claim.recipient.address in found
+            self._outcome(claim, found[claim.recipient.address]) for claim in claims if claim.recipient.address in found
         ]
         self._journal.fold(outcomes)
         for outcome in outcomes:
@@ -85,5 +80,5 @@ def hard_bounces(outcomes: Sequence[Outcome], campaign: str) -> list[Suppression
     return [
         SuppressionEntry(outcome.address.lower(), Reason.BOUNCE, f"refused in {campaign}", outcome.time_s)
         for outcome in outcomes
-        if outcome.state is State.FAILED and outcome.enhanced in HARD
+        if outcome.state is State.FAILED and outcome.enhanced in HARD_BOUNCES
     ]

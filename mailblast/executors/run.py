@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.delivery.intake import Intake, Selection
-from mailblast.delivery.suppressed import SuppressionFilter, hard_bounces
 from mailblast.delivery.retry import deferred_delay_s
+from mailblast.delivery.suppressed import SuppressionFilter, hard_bounces
 from mailblast.errors import JournalError, ListError, MailblastError, RunInterruptedError
 from mailblast.executors.executor import DRAIN_S
 from mailblast.executors.reading import chunks

@@ -12,6 +12,9 @@ from mailblast.recipients.address import parse_address, parse_mailbox
 
 #: Lists that must not show addresses are passed on as hashes of the lower-case address, in these two kinds.
 _HASH = re.compile(r"(?:(sha256|md5):)?([0-9a-f]{64}|[0-9a-f]{32})", re.IGNORECASE | re.ASCII)
+#: Enhanced status codes (RFC 3463) that say: no such mailbox, domain or name, or it takes no mail. Such an address
+#: never gets better.
+HARD_BOUNCES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 _DIGITS = {64: "sha256", 32: "md5"}
 
 

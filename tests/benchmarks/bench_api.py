@@ -1,7 +1,7 @@
 """Messages a second through the APIs of cloud services, against servers here that have no limits.
 
-The installed program, list in, journal on, dashboard off; the server in a process of its
-own, on the same cores. Figures are the best of several rounds: what else the machine does only ever slows them.
+The installed program with its journal and without its dashboard; the server in a process of its own, on the same
+cores. What counts is the best of several rounds: whatever else the machine does only ever slows them.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ def run(dsn: str, *options: str) -> tuple[int, float, float]:
     return document["counts"]["accepted"], document["this_run"].get("duration_s", document["duration_s"]), seconds
 
 
-@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("mode", ["raw", "bulk"])
-def test_ses_throughput(mode: str, processes: int) -> None:
+def test_ses_throughput(mode: str) -> None:
     rows = ROWS[mode]
     write_inputs(rows)
     best = 0.0
     with ses() as endpoint:
-        for _ in range(ROUNDS):
-            dsn = f"ses://{REGION}?mode={mode}&endpoint={endpoint}"
-            accepted, running, whole = run(dsn, "--processes", str(processes))
+        dsn = f"ses://{REGION}?mode={mode}&endpoint={endpoint}"
+        for processes in ["1", "2"] * ROUNDS:
+            accepted, running, whole = run(dsn, "--processes", processes)
             assert rows == accepted
             best = max(best, rows / running)
-            sys.stdout.write(f"ses {mode}, {processes} process(es): {rows / running:,.0f}/s ({rows / whole:,.0f}/s)\n")
-    if processes == 2:
-        assert best >= GOALS[mode]
+            print(
+                f"  ses {mode}, {processes} process(es): {rows / running:,.0f}/s; start included {rows / whole:,.0f}/s"
+            )
+    assert best >= GOALS[mode]

@@ -42,8 +42,8 @@ class Delivery(NamedTuple):
     provider: str = ""
     #: Of the template.
     fingerprint: str = ""
-    #: Leave people in doubt or settled apart from this: lower is sooner, 0 to 9.
-    priority: int = 5
+    #: 0 goes first, 2 last.
+    priority: int = 1
 
 
 def to_document(campaign: Campaign, delivery: Delivery, put_blob: PutBlob) -> dict[str, Any]:

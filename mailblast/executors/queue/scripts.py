@@ -12,6 +12,8 @@ local function state(id)
     if byte == '' then return 0 end
     return string.byte(byte)
 end
+-- The numbers in a line of their own, so that nobody needs to read the rows for them.
+local function batch_of(ids, rows) return table.concat(ids, ',') .. '\\n[' .. table.concat(rows, ',') .. ']' end
 local function set(id, value) redis.call('SETRANGE', KEYS[1], id, string.char(value)) end
 local ACCEPTED, IN_DOUBT, QUEUED, SLOT = {ACCEPTED}, {IN_DOUBT}, {QUEUED}, {FIRST_SLOT}
 """
@@ -21,7 +23,7 @@ local ACCEPTED, IN_DOUBT, QUEUED, SLOT = {ACCEPTED}, {IN_DOUBT}, {QUEUED}, {FIRS
 PUT = (
     _STATE
     + """
-local rows, refused = {}, {0}
+local ids, rows, refused = {}, {}, {0}
 for i = 1, #ARGV, 2 do
     local now = state(ARGV[i])
     if now == ACCEPTED or now == QUEUED or now >= SLOT then
@@ -29,12 +31,13 @@ for i = 1, #ARGV, 2 do
         refused[#refused + 1] = now
     else
         set(ARGV[i], QUEUED)
+        ids[#ids + 1] = ARGV[i]
         rows[#rows + 1] = ARGV[i + 1]
     end
 end
 if #rows > 0 then
     refused[1] = redis.call('INCR', KEYS[4])
-    redis.call('HSET', KEYS[2], refused[1], '[' .. table.concat(rows, ',') .. ']')
+    redis.call('HSET', KEYS[2], refused[1], batch_of(ids, rows))
     redis.call('SADD', KEYS[3], refused[1])
 end
 return refused
@@ -45,13 +48,16 @@ return refused
 PUT_LATER = (
     _STATE
     + """
-local rows = {}
+local ids, rows = {}, {}
 for i = 4, #ARGV, 2 do
-    if state(ARGV[i]) == QUEUED then rows[#rows + 1] = ARGV[i + 1] end
+    if state(ARGV[i]) == QUEUED then
+        ids[#ids + 1] = ARGV[i]
+        rows[#rows + 1] = ARGV[i + 1]
+    end
 end
 if #rows > 0 then
     local batch = redis.call('INCR', KEYS[3])
-    redis.call('HSET', KEYS[2], batch, '[' .. table.concat(rows, ',') .. ']')
+    redis.call('HSET', KEYS[2], batch, batch_of(ids, rows))
     local time = redis.call('TIME')
     local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
     redis.call('ZADD', KEYS[4], due, ARGV[1] .. ':' .. batch .. ':' .. ARGV[2])
@@ -89,10 +95,10 @@ return {rows, table.concat(states)}
 DROP = (
     _STATE
     + """
-local rows = redis.call('HGET', KEYS[2], ARGV[1])
-if not rows then return 0 end
-for _, row in ipairs(cjson.decode(rows)) do
-    if state(row[1]) == QUEUED then set(row[1], 0) end
+local batch = redis.call('HGET', KEYS[2], ARGV[1])
+if not batch then return 0 end
+for id in string.gmatch(string.sub(batch, 1, string.find(batch, '\\n', 1, true)), '%d+') do
+    if state(id) == QUEUED then set(id, 0) end
 end
 return redis.call('HDEL', KEYS[2], ARGV[1])
 """

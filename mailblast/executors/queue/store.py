@@ -234,6 +234,13 @@ class Store:
             [token, priority, round(delay_s * 1000), *_flat(rows)],
         )
 
+    def delay(self, token: str, sequence: int, priority: int, delay_s: float) -> None:
+        """Put a batch off that is stored already."""
+        with self.told():
+            seconds, micros = self.client.time()
+            due = seconds * 1000 + micros // 1000 + round(delay_s * 1000)
+            self.client.zadd(f"{PREFIX}delayed", {f"{token}:{sequence}:{priority}": due})
+
     def take_due(self, limit: int = 100) -> list[tuple[str, int, int]]:
         """Take batches whose time has come: token, number, priority. The caller hands them to the engine."""
         found = self.run("take_due", [f"{PREFIX}delayed"], [limit, PREFIX])

@@ -157,9 +157,9 @@ def entry_verdict(refusal: Refusal, sender: str = "") -> Verdict:
 
 def attempt_of(verdict: Verdict, refusal: Refusal, duration_s: float) -> Attempt:
     """Return the attempt that a refusal is."""
-    text = f"{refusal.code}: {refusal.message}" if refusal.message else refusal.code
-    if verdict.scope is Scope.ACCOUNT and (remedy := REMEDIES.get(refusal.code)):
-        text = f"{text.rstrip('.')}. {remedy}"
+    # What helps comes first: texts are cut where they are long.
+    remedy = REMEDIES.get(refusal.code, "") if verdict.scope is Scope.ACCOUNT else ""
+    text = ": ".join(filter(None, (refusal.code, f"{remedy} {refusal.message}".strip())))
     reply = Reply(refusal.status or verdict.status, "", " ".join(text.split()), Stage.REQUEST)
     return Attempt(
         verdict.disposition,
