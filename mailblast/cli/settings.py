@@ -49,16 +49,27 @@ TOP_LEVEL = {
         "alert-webhook",
         "metrics-file",
         "metrics-port",
+        "token-command",
+        "reply-rules",
+        "dns",
     )
 }
 TABLES = {
+    "sendgrid": {"api-key": "SENDGRID_API_KEY"},
     "smtp": {"host": "SMTP_HOST", "port": "SMTP_PORT", "user": "SMTP_USER", "password": "SMTP_PASSWORD"},
     "dkim": {
         name: f"MAILBLAST_DKIM_{name.upper().replace('-', '_')}"
         for name in ("domain", "selector", "key", "ed25519-selector", "ed25519-key")
     },
 }
-SECRET_NAMES = frozenset({"SMTP_PASSWORD", "MAILBLAST_UNSUBSCRIBE_SECRET"})
+SECRET_NAMES = frozenset({
+    "SMTP_PASSWORD",
+    "SENDGRID_API_KEY",
+    "MAILBLAST_UNSUBSCRIBE_SECRET",
+    "MAILBLAST_ALERT_WEBHOOK",
+    "MAILBLAST_DKIM_KEY",
+    "MAILBLAST_DKIM_ED25519_KEY",
+})
 
 
 class Settings:

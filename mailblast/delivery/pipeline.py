@@ -155,7 +155,8 @@ class Pipeline:
                 come; those of the others are returned then. Batches of the list, numbered from 0, then also have
                 claims come back ``unsent`` at once where too many of a slow domain wait already.
         """
-        pending = _Pending(len(batch.claims), asyncio.get_running_loop().create_future(), late)
+        done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        pending = _Pending(len(batch.claims), done, late)
         # Not kept here: a piece of work holds its message, and is let go when it is settled.
         works: Iterable[_Work] = (_Work(claim, pending, index) for index, claim in enumerate(batch.claims))
         if self.stopped is None:
@@ -166,7 +167,8 @@ class Pipeline:
         else:
             for work in works:
                 self._settle(work, State.UNSENT)
-        return await pending.done if batch.claims else []
+        # Not ``pending.done``, which is that of the rest where all of them wait for slow domains.
+        return await done if batch.claims else []
 
     def close(self) -> None:
         """Say that no further batch will come; the provider ends when what is there is done."""

@@ -127,7 +127,7 @@ def test_nine_domains_finish_as_if_the_tenth_were_not_slow(processes: str, serve
 def test_greylisted_are_tried_again_when_the_server_said_and_get_it_once(serve: Serve) -> None:
     addresses = a_list(30)
     server = serve(Fault("rcpt", "451 4.7.1 Greylisted, please try again in 2 seconds", times=len(addresses)))
-    run = bulk(server)
+    run = bulk(server, seconds=20)
     assert (0, {"accepted": len(addresses)}) == (run.code, run.counts)
     assert_everybody_once(server, addresses)
 

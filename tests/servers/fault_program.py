@@ -140,7 +140,11 @@ class _Conversation(asyncio.Protocol):
         if verb == "data" and not self._rcpt:
             self._replies += b"554 5.5.1 No valid recipients\r\n"
             return True
-        self._in_body = self._answer(verb) and verb == "data"
+        is_usual = self._answer(verb)
+        if verb == "rcpt" and not is_usual:
+            # DATA, which may be here already, has nobody to go to.
+            self._rcpt = b""
+        self._in_body = is_usual and verb == "data"
         if verb == "quit":
             self._close()
         return True

@@ -59,7 +59,7 @@ return 0
 """
 
 #: Counters of a day or of 24 hours. KEYS hash; ARGV the field of now, oldest field that counts, cap, how many (negative
-#: to give back), seconds to keep -> 1 where it was counted.
+#: to give back, 0 for the sum so far), seconds to keep -> 1 where it was counted.
 COUNT = """
 local sum = 0
 local fields = redis.call('HGETALL', KEYS[1])
@@ -67,6 +67,7 @@ for i = 1, #fields, 2 do
     if tonumber(fields[i]) < tonumber(ARGV[2]) then redis.call('HDEL', KEYS[1], fields[i])
     else sum = sum + fields[i + 1] end
 end
+if ARGV[4] == '0' then return sum end
 if tonumber(ARGV[4]) > 0 and sum >= tonumber(ARGV[3]) then return 0 end
 if tonumber(ARGV[4]) < 0 and sum <= 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[4])
@@ -74,7 +75,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[5])
 return 1
 """
 
-#: KEYS hash of a warm-up; ARGV today, days of the ramp, pause in days -> the step of today.
+#: KEYS hash of a warm-up; ARGV today and the pause in days -> the step of today, on which something is sent.
 STEP = """
 local day = tonumber(redis.call('HGET', KEYS[1], 'day') or 0)
 local step = tonumber(redis.call('HGET', KEYS[1], 'step') or 0)
@@ -82,9 +83,10 @@ local today = tonumber(ARGV[1])
 if day == 0 then step = 0
 elseif today > day then
     local gap = today - day
-    if gap <= tonumber(ARGV[3]) then step = step + 1
-    else step = math.max(0, step - math.floor(gap / tonumber(ARGV[3]))) end
+    if gap <= tonumber(ARGV[2]) then step = step + 1
+    else step = math.max(0, step - math.floor(gap / tonumber(ARGV[2]))) end
 end
+redis.call('HSET', KEYS[1], 'day', math.max(day, today), 'step', step)
 return step
 """
 
@@ -232,6 +234,11 @@ class DayCount:
         self._ramp = ramp
         self._ready_s = 0.0
 
+    def leave(self, left: int) -> None:
+        """Allow no more than so many from now on: others have used the same account."""
+        field, oldest = self._fields(self._now_s())
+        self.cap = min(self.cap, int(self._count(keys=[self._key], args=[field, oldest, 0, 0, 0])) + left)
+
     def wait_s(self, _now: float, /) -> float:
         """Return the seconds until a permit by what is known."""
         return self._ready_s - self._now_s()
@@ -253,9 +260,7 @@ class DayCount:
 
     def _change(self, by: int) -> bool:
         now = self._now_s()
-        unit = QUARTER_S if self._rolling else DAY_S
-        field = int(now // unit)
-        oldest = field - QUARTERS + 1 if self._rolling else field
+        field, oldest = self._fields(now)
         try:
             cap = self._cap_of_today(field) if self._ramp else self.cap
             counted = int(self._count(keys=[self._key], args=[field, oldest, cap, by, 2 * DAY_S])) == 1
@@ -263,20 +268,21 @@ class DayCount:
             self._ready_s = now + AWAY_S
             return False
         if not counted and by > 0:
-            self._ready_s = (field + 1.0) * unit
+            self._ready_s = (field + 1.0) * (QUARTER_S if self._rolling else DAY_S)
         elif by < 0:
             self._ready_s = 0.0
         return counted
 
+    def _fields(self, now: float) -> tuple[int, int]:
+        """Return what counts now, and the oldest that counts still."""
+        field = int(now // (QUARTER_S if self._rolling else DAY_S))
+        return field, field - QUARTERS + 1 if self._rolling else field
+
     def _cap_of_today(self, today: int) -> int:
-        step = int(self._step(keys=[f"{self._key}:ramp"], args=[today, len(self._ramp), WarmUpLimit.PAUSE_DAYS]))
+        step = int(self._step(keys=[f"{self._key}:ramp"], args=[today, WarmUpLimit.PAUSE_DAYS]))
         self.words = f"warm-up, day {step + 1} of {len(self._ramp)}" if step < len(self._ramp) else "warm-up, over"
         self.cap = self._ramp[step] if step < len(self._ramp) else WarmUpLimit.NO_CAP
         return self.cap
-
-
-#: KEYS hash of a warm-up; ARGV today and step: something is sent today.
-STEPPED = "return redis.call('HSET', KEYS[1], 'day', ARGV[1], 'step', ARGV[2])"
 
 
 class SharedPace(Pace):
@@ -364,7 +370,10 @@ class SharedPace(Pace):
             days.append(DayCount(counts, f"{self._account}:cap", settings.daily_cap, "daily cap", self._now_s))
         if settings.per_day:
             words = "the provider's limit for 24 hours"
-            days.append(DayCount(counts, f"{self._account}:24h", settings.per_day, words, self._now_s, rolling=True))
+            quota = DayCount(counts, f"{self._account}:24h", settings.per_day, words, self._now_s, rolling=True)
+            if settings.left_today is not None:
+                quota.leave(settings.left_today)
+            days.append(quota)
         if settings.ramp:
             days.append(DayCount(counts, f"{self._account}:warm-up", 0, "warm-up", self._now_s, ramp=settings.ramp))
         self._days = tuple(days)

@@ -235,11 +235,11 @@ class Pool:
             elif not await self._wait(deliveries):
                 return
             elif self._has_room():
-                message = self.take()
+                # Not one that is held already: with a connection slow in opening, it would go round and round.
+                message = deliveries.take()
                 if message is None:
                     await asyncio.sleep(0)
                 else:
-                    self._in_flight -= 1
                     self._held.append(message)
 
     async def _wait(self, deliveries: Deliveries) -> bool:

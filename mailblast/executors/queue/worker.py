@@ -1,0 +1,519 @@
+"""A worker: leases batches, delivers them, tells what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mailblast.delivery.composer import Composer
+from mailblast.delivery.pipeline import Pipeline
+from mailblast.delivery.retry import deferred_delay_s
+from mailblast.errors import MailblastError, RunInterruptedError
+from mailblast.executors.executor import DRAIN_S
+from mailblast.executors.queue.blobs import FolderBlobs
+from mailblast.executors.queue.carrier import Carrier
+from mailblast.executors.queue.document import from_document
+from mailblast.executors.queue.ledger import Ledger, Spool, Wire, tell_group
+from mailblast.executors.queue.rows import decode_row, encode_row
+from mailblast.executors.queue.states import QUEUED
+from mailblast.executors.queue.store import QueueError
+from mailblast.model.outcome import Outcome, State
+from mailblast.model.recipient import Batch, Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from random import Random
+
+    from mailblast.clock import Clock
+    from mailblast.delivery.pace import Pace
+    from mailblast.executors.queue.document import Delivery
+    from mailblast.executors.queue.engine import Engine, Lease
+    from mailblast.executors.queue.store import Store
+    from mailblast.model.campaign import Campaign, Keys
+    from mailblast.providers.provider import Provider
+
+#: Waits between looks at an empty queue, and between attempts to reach a server that is away.
+IDLE_S = (0.02, 0.25)
+AWAY_S = (0.2, 5.0)
+#: A campaign that cannot be delivered here, or is paused, is looked at again after so long.
+HOLD_S = 5.0
+#: How often paused and cancelled campaigns are asked for.
+STATES_S = 1.0
+#: A campaign of which nothing has come for so long lets go of its provider.
+IDLE_LANE_S = 60.0
+
+
+class WorkerSettings:
+    """How a worker goes about it.
+
+    Args:
+        identity: Names it, and no other.
+        concurrency: Batches at once.
+        lease_s: Silence after which its batches go to others.
+        once: End when nothing is due.
+        folder: For outcomes that cannot be told, and attachments.
+    """
+
+    def __init__(self, identity: str, concurrency: int, lease_s: float, folder: Path, *, once: bool) -> None:
+        self.identity = identity
+        self.concurrency = concurrency
+        self.lease_s = lease_s
+        self.folder = folder
+        self.once = once
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What this machine has for a campaign."""
+
+    #: Of the carrier: campaigns with the same go by the same connections.
+    transport: object
+    #: Opens the provider; the context keeps it open.
+    lease: Callable[[], contextlib.AbstractAsyncContextManager[Provider]]
+    make_pace: Callable[[Provider], Pace]
+    keys: Keys
+
+
+class Lane:
+    """One campaign in this worker."""
+
+    def __init__(
+        self, campaign: Campaign, delivery: Delivery, composer: Composer, ledger: Ledger, pace: Pace, carrier: Carrier
+    ) -> None:
+        self.campaign = campaign
+        self.delivery = delivery
+        self.composer = composer
+        self.ledger = ledger
+        self.pace = pace
+        self.carrier = carrier
+        self.pipeline: Pipeline
+        self.batches = 0
+        self.used_s = 0.0
+        #: Why nothing of it is delivered here, such as ``paused``; empty while it is.
+        self.held = ""
+
+
+class Worker:
+    """Delivers the batches of a server's queue until it is stopped.
+
+    Args:
+        store: The server.
+        engine: Its queues.
+        settings: How.
+        make_parts: Returns what this machine has for a campaign. Raises ``MailblastError`` where something is missing.
+        clock: Times and waits.
+        on_outcome: Called for each outcome.
+        say: Told what its operator should know, once for each.
+        jitter: Spreads second tries.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        settings: WorkerSettings,
+        make_parts: Callable[[Campaign, Delivery], Parts],
+        clock: Clock,
+        *,
+        on_outcome: Callable[[Outcome], None],
+        say: Callable[[str], None],
+        jitter: Random,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._settings = settings
+        self._make_parts = make_parts
+        self._clock = clock
+        self._on_outcome = on_outcome
+        self._say = say
+        self._jitter = jitter
+        self._wire = Wire(store)
+        self._spool = Spool(settings.folder, settings.identity)
+        self._blobs = FolderBlobs(settings.folder / "attachments")
+        self._slot = 0
+        self._lanes: dict[str, Lane] = {}
+        self._opening: dict[str, asyncio.Task[Lane]] = {}
+        self._carriers: dict[object, tuple[Carrier, contextlib.AsyncExitStack]] = {}
+        self._active: set[asyncio.Task[None]] = set()
+        self._told: set[str] = set()
+        self._unput: dict[str, set[int]] = {}
+        #: Set while the server answers.
+        self._present = asyncio.Event()
+        self._engine_turn = asyncio.Lock()
+        #: Why it ends; None while it goes on.
+        self.stopped: MailblastError | None = None
+        self._stopping = asyncio.Event()
+        self.delivered_batches = 0
+
+    # From outside.
+
+    async def run(self) -> None:
+        """Work until ``stop()``, or until nothing is due.
+
+        Raises:
+            QueueError: The server cannot be reached at the start, or refuses.
+        """
+        await self._begin()
+        keeping = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._watch_states())]
+        try:
+            await self._work()
+            await self._drain()
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+            await self._close()
+
+    def stop(self, reason: MailblastError) -> None:
+        """Lease nothing more; finish what is in flight and hand the rest back."""
+        if self.stopped is None:
+            self.stopped = reason
+            self._stopping.set()
+            for lane in self._lanes.values():
+                lane.pipeline.stop(reason)
+            asyncio.get_running_loop().call_later(DRAIN_S, self.abort)
+
+    def abort(self) -> None:
+        """Cut all connections."""
+        for carrier, _ in self._carriers.values():
+            carrier.abort()
+
+    def limiting(self) -> str:
+        """Return what the campaigns wait for, in a few words."""
+        words = [lane.pipeline.limiting() for lane in self._lanes.values() if lane.batches]
+        return "; ".join(dict.fromkeys(word for word in words if word))
+
+    # Its life.
+
+    async def _begin(self) -> None:
+        self._wire.open()
+        self._slot = self._store.new_slot()
+        for path, groups in self._spool.left_by_others():
+            for group in groups:
+                tell_group(self._store, group)
+            path.unlink(missing_ok=True)
+        self._see()
+        self._present.set()
+
+    async def _work(self) -> None:
+        idle_s = IDLE_S[0]
+        while self.stopped is None:
+            await self._until_present()
+            free = self._settings.concurrency - len(self._active)
+            leases: list[Lease] = []
+            if free > 0 and self.stopped is None:
+                try:
+                    leases = await self._by_engine(self._engine.lease, free)
+                except QueueError as error:
+                    self._lost(error)
+                    continue
+            for lease in leases:
+                task = asyncio.create_task(self._handle(lease))
+                self._active.add(task)
+                task.add_done_callback(self._active.discard)
+            if leases:
+                idle_s = IDLE_S[0]
+            elif self._settings.once and not self._active and idle_s >= IDLE_S[1]:
+                return
+            elif free <= 0:
+                await self._first_of(asyncio.wait(self._active, return_when=asyncio.FIRST_COMPLETED))
+            else:
+                await self._first_of(asyncio.sleep(idle_s))
+                idle_s = min(2 * idle_s, IDLE_S[1])
+
+    async def _drain(self) -> None:
+        if self._active:
+            await asyncio.wait(self._active, timeout=2 * DRAIN_S)
+
+    async def _close(self) -> None:
+        for lane in list(self._lanes.values()):
+            lane.pipeline.close()
+            lane.pace.close()
+        for carrier, stack in list(self._carriers.values()):
+            await carrier.close()
+            await stack.aclose()
+        with contextlib.suppress(MailblastError):
+            for lane in self._lanes.values():
+                lane.ledger.barrier()
+            self._store.gone(self._settings.identity)
+        self._wire.close()
+
+    # Batches.
+
+    async def _handle(self, lease: Lease) -> None:
+        """See a batch through; whatever happens, it is acknowledged, given back, or left to its lease."""
+        while True:
+            try:
+                await self._until_present()
+                end = await self._deliver(lease)
+                await self._by_engine(end, lease)
+            except QueueError as error:
+                self._lost(error)
+                if self.stopped is not None:
+                    # Its lease will end.
+                    return
+            except MailblastError as error:
+                self._tell(f"{error}")
+                self._hold(lease)
+                await asyncio.sleep(0)
+            else:
+                return
+
+    async def _deliver(self, lease: Lease) -> Callable[[Lease], None]:
+        """Deliver a batch as far as possible; return what becomes of its lease."""
+        store, engine = self._store, self._engine
+        state = store.states([lease.token])[lease.token]
+        if state == "cancelled":
+            store.drop_batch(lease.token, lease.sequence)
+        if state in {"", "cancelled"}:
+            return engine.acknowledge
+        if state == "paused":
+            return self._put_off
+        try:
+            lane = await self._lane(lease.token)
+        except QueueError:
+            raise
+        except MailblastError as error:
+            self._tell(f"{store.info(lease.token).get('name', lease.token)}: {error}")
+            return self._put_off
+        lane.batches += 1
+        try:
+            return await self._deliver_by(lane, lease)
+        finally:
+            lane.batches -= 1
+            lane.used_s = self._clock.monotonic()
+
+    async def _deliver_by(self, lane: Lane, lease: Lease) -> Callable[[Lease], None]:
+        while self.stopped is None:
+            found = self._store.read_batch(lease.token, lease.sequence)
+            claims = (
+                [decode_row(row) for row, state in zip(*found, strict=True) if state == QUEUED] if found else []
+            )
+            if not claims:
+                if found:
+                    self._store.finish_batch(lease.token, lease.sequence)
+                return self._engine.acknowledge
+            self._renew(lane)
+            outcomes = await lane.pipeline.deliver_batch(Batch(-1, tuple(claims)))
+            await self._until_present()
+            lane.ledger.barrier()
+            self._try_later(lane, claims, outcomes)
+            if all(outcome.state is not State.UNSENT for outcome in outcomes):
+                self._store.finish_batch(lease.token, lease.sequence)
+                self.delivered_batches += 1
+                return self._engine.acknowledge
+            if lane.held or not isinstance(lane.pipeline.stopped, QueueError):
+                break
+        return self._engine.give_back if self.stopped is not None else self._put_off
+
+    def _put_off(self, lease: Lease) -> None:
+        self._store.delay(lease.token, lease.sequence, lease.priority, HOLD_S)
+        self._engine.acknowledge(lease)
+
+    def _hold(self, lease: Lease) -> None:
+        with contextlib.suppress(QueueError):
+            self._put_off(lease)
+
+    def _try_later(self, lane: Lane, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
+        deferred = [
+            (claim, outcome)
+            for claim, outcome in zip(claims, outcomes, strict=True)
+            if outcome.state is State.DEFERRED
+        ]
+        if not deferred or not self._has_patience(lane.delivery):
+            return
+        delay_s = max(
+            deferred_delay_s(max(outcome.attempts, 1), self._jitter.random(), outcome.retry_after_s)
+            for _, outcome in deferred
+        )
+        rows = [
+            (claim.id, encode_row(claim._replace(attempts=outcome.attempts))) for claim, outcome in deferred
+        ]
+        self._store.put_later(lane.campaign.token, rows, delay_s, lane.delivery.priority)
+
+    def _has_patience(self, delivery: Delivery) -> bool:
+        return self._clock.now() < delivery.queued_s + delivery.retry_for_s
+
+    # Campaigns.
+
+    async def _lane(self, token: str) -> Lane:
+        lane = self._lanes.get(token)
+        if lane is not None:
+            return lane
+        opening = self._opening.get(token)
+        if opening is None:
+            opening = self._opening[token] = asyncio.create_task(self._open_lane(token))
+            opening.add_done_callback(lambda _: self._opening.pop(token, None))
+        return await asyncio.shield(opening)
+
+    async def _open_lane(self, token: str) -> Lane:
+        document = json.loads(self._store.info(token)["document"])
+        campaign, delivery = from_document(document, self._blob)
+        parts = self._make_parts(campaign, delivery)
+        carrier = await self._carrier(parts)
+        composer = Composer(campaign, parts.keys, composition=carrier.provider.wants_composition)
+        ledger = Ledger(
+            self._wire,
+            self._spool,
+            token,
+            self._settings.identity,
+            self._slot,
+            lambda: self._has_patience(delivery),
+        )
+        lane = Lane(campaign, delivery, composer, ledger, parts.make_pace(carrier.provider), carrier)
+        lane.pipeline = self._pipeline(lane)
+        carrier.add(lane.pipeline)
+        self._lanes[token] = lane
+        return lane
+
+    def _pipeline(self, lane: Lane) -> Pipeline:
+        def done(outcome: Outcome) -> None:
+            lane.ledger.note(outcome)
+            if outcome.state is not State.UNSENT:
+                self._on_outcome(outcome)
+
+        return Pipeline(
+            lane.composer,
+            lane.ledger,
+            lane.pace,
+            provider_name=lane.carrier.provider.name,
+            clock=self._clock,
+            on_outcome=done,
+        )
+
+    def _renew(self, lane: Lane) -> None:
+        """Have a pipeline that is not stopped."""
+        if lane.pipeline.stopped is not None and self.stopped is None and not lane.held:
+            lane.carrier.remove(lane.pipeline)
+            lane.pipeline = self._pipeline(lane)
+            lane.carrier.add(lane.pipeline)
+
+    async def _carrier(self, parts: Parts) -> Carrier:
+        known = self._carriers.get(parts.transport)
+        if known is not None:
+            return known[0]
+        async with contextlib.AsyncExitStack() as stack:
+            provider = await stack.enter_async_context(parts.lease())
+            carrier = Carrier(provider, self._clock, lambda error: self._tell(f"{error}"))
+            self._carriers[parts.transport] = carrier, stack.pop_all()
+        return carrier
+
+    def _blob(self, name: str) -> Any:
+        if not self._blobs.has(name):
+            self._settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._settings.folder / "attachments").mkdir(mode=0o700, exist_ok=True)
+            self._blobs.write(self._store.blob(name))
+        return self._blobs.get(name)
+
+    # The server.
+
+    async def _until_present(self) -> None:
+        if not self._present.is_set():
+            await self._first_of(self._present.wait())
+            if not self._present.is_set():
+                raise QueueError("The queue is away.")
+
+    def _lost(self, error: QueueError) -> None:
+        """Take note that the server is away; it is looked for until it is back."""
+        if not self._present.is_set():
+            return
+        self._present.clear()
+        self._say(f"{error} Nothing is sent until it is back.")
+        for lane in self._lanes.values():
+            lane.pipeline.stop(error)
+        self._finding = asyncio.create_task(self._find())
+
+    async def _find(self) -> None:
+        wait_s = AWAY_S[0]
+        while True:
+            await asyncio.sleep(wait_s)
+            try:
+                await asyncio.to_thread(self._wire.open)
+                for lane in self._lanes.values():
+                    lane.ledger.tell_again()
+                self._see()
+            except QueueError:
+                wait_s = min(2 * wait_s, AWAY_S[1])
+                continue
+            self._present.set()
+            self._say("The queue is back.")
+            return
+
+    async def _by_engine(self, call: Callable[..., Any], *words: Any) -> Any:
+        """Call the engine on a thread, one call at a time."""
+        async with self._engine_turn:
+            return await asyncio.to_thread(call, *words)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            if self._present.is_set():
+                try:
+                    await self._by_engine(self._engine.keep_alive)
+                    await self._by_engine(self._hand_on)
+                    self._see()
+                except QueueError as error:
+                    self._lost(error)
+            await asyncio.sleep(min(self._settings.lease_s / 4, 1.0))
+            self._let_go_of_idle_lanes()
+
+    def _hand_on(self) -> None:
+        """Give the engine batches whose time has come, and those that never reached it."""
+        for token, sequence, priority in self._store.take_due():
+            self._engine.put(token, sequence, priority)
+            self._store.put_was_heard(token, sequence)
+        for token in self._store.campaigns():
+            unput = self._store.unput(token)
+            for sequence in unput & self._unput.get(token, set()):
+                self._engine.put(token, sequence, int(self._store.info(token).get("priority", 1)))
+                self._store.put_was_heard(token, sequence)
+                unput.discard(sequence)
+            self._unput[token] = unput
+
+    def _see(self) -> None:
+        self._store.seen(
+            self._settings.identity,
+            {"slot": self._slot, "concurrency": self._settings.concurrency, "lease_s": self._settings.lease_s},
+        )
+
+    async def _watch_states(self) -> None:
+        """Have campaigns end here soon that are paused or cancelled."""
+        while True:
+            await asyncio.sleep(STATES_S)
+            lanes = dict(self._lanes)
+            if not lanes or not self._present.is_set():
+                continue
+            try:
+                states = await asyncio.to_thread(self._store.states, list(lanes))
+            except QueueError as error:
+                self._lost(error)
+                continue
+            for token, lane in lanes.items():
+                lane.held = "" if states[token] == "active" else states[token] or "gone"
+                if lane.held:
+                    lane.pipeline.stop(RunInterruptedError(f"{lane.campaign.name} is {lane.held}."))
+
+    def _let_go_of_idle_lanes(self) -> None:
+        now = self._clock.monotonic()
+        for token, lane in list(self._lanes.items()):
+            if not lane.batches and lane.used_s and now - lane.used_s > IDLE_LANE_S and not lane.ledger.unanswered:
+                lane.carrier.remove(lane.pipeline)
+                lane.pace.close()
+                del self._lanes[token]
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
+
+    async def _first_of(self, work: Any) -> None:
+        """Wait for this or for the stop."""
+        task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            task.cancel()
