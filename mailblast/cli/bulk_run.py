@@ -14,6 +14,7 @@ from mailblast.cli.child_process import ChildOptions, command
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
 from mailblast.cli.rehearsal import rehearse
 from mailblast.cli.test_message import send_test_message
+from mailblast.cli.watch import tell_not_begun
 from mailblast.clock import SystemClock
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.intake import Selection
@@ -229,6 +230,10 @@ class BulkJob:
         except MailblastError as error:
             # Nothing was handed out: no connection, no login, or a template that does not compile.
             journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
+            if not isinstance(error, UsageError):
+                tell_not_begun(
+                    options.watching, options.name, error, lambda text: self.terminal.warn(f"mailblast: {text}")
+                )
             raise
         code = self.record_end(journal, result, snapshot)
         outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)

@@ -72,10 +72,10 @@ def hands_to_exchangers(dsn: Dsn, settings: Settings) -> bool:
     """Return whether mail goes to another machine's port 25 without a login: no relay of ours paces it after us."""
     if dsn.scheme != "smtp":
         return False
-    host = dsn.host or settings.text("SMTP_HOST") or ""
-    port = dsn.port or int(settings.text("SMTP_PORT") or 0) if not dsn.host else dsn.port
-    user = dsn.user or (settings.text("SMTP_USER") if not dsn.host else "")
-    return port == RELAY_PORT and not user and not LOOPBACK.fullmatch(host)
+    host, port, user = dsn.host, str(dsn.port or ""), dsn.user
+    if not host:
+        host, port, user = (settings.text(name) or "" for name in ("SMTP_HOST", "SMTP_PORT", "SMTP_USER"))
+    return port == str(RELAY_PORT) and not user and not LOOPBACK.fullmatch(host)
 
 
 def pace_settings(asked: PaceOptions, limits: ProviderLimits, file: Path) -> PaceSettings:

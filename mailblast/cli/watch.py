@@ -11,6 +11,8 @@ from mailblast.errors import UsageError
 from mailblast.monitor.alerts import Alert, AlertKind, AlertRules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mailblast.cli.settings import Settings
     from mailblast.errors import MailblastError
     from mailblast.monitor.display import Display, Level
@@ -142,3 +144,21 @@ class Watch:
     def _show_troubles(self) -> None:
         while self._troubles:
             self._display.notice(self._troubles.pop(0), "warning")
+
+
+def tell_not_begun(
+    settings: WatchSettings, campaign: str, error: MailblastError, on_trouble: Callable[[str], None]
+) -> None:
+    """Send the alert of a run that could not begin.
+
+    Args:
+        settings: Who is told.
+        campaign: Name of the run.
+        error: Why.
+        on_trouble: Told what could not be delivered.
+    """
+    from mailblast.monitor.alert_sinks import AlertSender
+
+    sender = AlertSender(settings.alert_command, settings.alert_webhook, on_trouble)
+    sender.send(Alert(AlertKind.STOPPED, str(error)), {"campaign": campaign, "sent": 0, "failed": 0})
+    sender.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -409,3 +410,47 @@ def test_bulk_asks_before_a_large_first_run_to_a_real_server(
     # A server that nobody runs: whoever says yes is told that it cannot be reached.
     assert code == bulk("list.csv", "-t", "welcome.html", *server, *words, "-q")
     assert asked == ("1,001 recipients" in screen.getvalue())
+
+
+def test_bulk_serves_metrics_while_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        assert bulk(a_list(), "-t", "welcome.html", "--metrics-port", port) == 2
+        assert f"--metrics-port {port} cannot be opened" in capsys.readouterr().err
+    assert bulk(a_list(), "-t", "welcome.html", "--metrics-port", port, "--metrics-file", "run.prom") == 0
+    assert f"metrics at http://127.0.0.1:{port}/metrics" in capsys.readouterr().err
+    text = Path("run.prom").read_text(encoding="utf-8")
+    assert 'mailblast_outcomes{campaign="welcome-list",outcome="accepted"} 2.0' in text
+
+
+def test_bulk_alerts_that_a_run_could_not_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tell.py").write_text("import sys; open('alert.json', 'w').write(sys.stdin.read())", encoding="utf-8")
+    words = ["--from", "a@example.com", "--via", "smtp://127.0.0.1:1", "--alert-command", f"'{sys.executable}' tell.py"]
+    assert bulk(a_list(), "-t", "welcome.html", *words, "--alert-webhook", "http://127.0.0.1:1/") == 4
+    alert = json.loads(Path("alert.json").read_text(encoding="utf-8"))
+    assert ("stopped", "welcome-list") == (alert["alert"], alert["campaign"])
+    assert "the alert address at 127.0.0.1 cannot be reached" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--alert-command", "'open"], "--alert-command cannot be read"),
+        (["--alert-webhook", "nowhere"], "--alert-webhook is no web address"),
+        (["--metrics-file", "no/where.prom"], "--metrics-file no/where.prom cannot be written"),
+    ],
+)
+def test_bulk_who_cannot_be_told_is_code_two(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["bulk", a_list(), "-t", a_template(), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_bulk_metrics_port_in_the_settings_is_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAILBLAST_METRICS_PORT", "70000")
+    assert run(["bulk", a_list(), "-t", a_template()]) == 2
+    assert "MAILBLAST_METRICS_PORT is 70000" in capsys.readouterr().err

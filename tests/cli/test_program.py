@@ -124,7 +124,7 @@ def test_repository_names_no_machine_and_no_registry() -> None:
     if tracked.returncode:
         pytest.skip("not a git checkout")
     # Written in pieces, so that this file does not name them.
-    forbidden = re.compile("/wor[k]/|/roo[t]/|pythonhoste[d]|npmj[s]\\.|/simpl[e]\\b")
+    forbidden = re.compile("/wor[k]/|/roo[t]/|pythonhoste[d]|npmj[s]\\.|://[^ ]*/simpl[e]\\b")
     for name in tracked.stdout.split("\n"):
         path = ROOT / name
         if name and path.is_file() and (text := path.read_bytes().decode("utf-8", "replace")):

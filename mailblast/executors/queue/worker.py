@@ -147,6 +147,8 @@ class Worker:
         #: Why it ends; None while it goes on.
         self.stopped: MailblastError | None = None
         self._stopping = asyncio.Event()
+        self._defect: BaseException | None = None
+        self._finding: asyncio.Task[None] | None = None
         self.delivered_batches = 0
 
     # From outside.
@@ -162,7 +164,11 @@ class Worker:
         try:
             await self._work()
             await self._drain()
+            if self._defect is not None:
+                raise self._defect
         finally:
+            if self._finding is not None:
+                keeping.append(self._finding)
             for task in keeping:
                 task.cancel()
             await asyncio.gather(*keeping, return_exceptions=True)
@@ -202,7 +208,9 @@ class Worker:
     async def _work(self) -> None:
         idle_s = IDLE_S[0]
         while self.stopped is None:
-            await self._until_present()
+            if not self._present.is_set():
+                await self._first_of(self._present.wait())
+                continue
             free = self._settings.concurrency - len(self._active)
             leases: list[Lease] = []
             if free > 0 and self.stopped is None:
@@ -214,7 +222,7 @@ class Worker:
             for lease in leases:
                 task = asyncio.create_task(self._handle(lease))
                 self._active.add(task)
-                task.add_done_callback(self._active.discard)
+                task.add_done_callback(self._handled)
             if leases:
                 idle_s = IDLE_S[0]
             elif self._settings.once and not self._active and idle_s >= IDLE_S[1]:
@@ -242,6 +250,12 @@ class Worker:
             self._store.gone(self._settings.identity)
         self._wire.close()
 
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        self._active.discard(task)
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            self._defect = defect
+            self.stop(RunInterruptedError("The worker was broken off."))
+
     # Batches.
 
     async def _handle(self, lease: Lease) -> None:
@@ -256,12 +270,11 @@ class Worker:
                 if self.stopped is not None:
                     # Its lease will end.
                     return
+                continue
             except MailblastError as error:
                 self._tell(f"{error}")
                 self._hold(lease)
-                await asyncio.sleep(0)
-            else:
-                return
+            return
 
     async def _deliver(self, lease: Lease) -> Callable[[Lease], None]:
         """Deliver a batch as far as possible; return what becomes of its lease."""
@@ -298,7 +311,8 @@ class Worker:
                     self._store.finish_batch(lease.token, lease.sequence)
                 return self._engine.acknowledge
             self._renew(lane)
-            outcomes = await lane.pipeline.deliver_batch(Batch(-1, tuple(claims)))
+            pipeline = lane.pipeline
+            outcomes = await pipeline.deliver_batch(Batch(-1, tuple(claims)))
             await self._until_present()
             lane.ledger.barrier()
             self._try_later(lane, claims, outcomes)
@@ -306,7 +320,7 @@ class Worker:
                 self._store.finish_batch(lease.token, lease.sequence)
                 self.delivered_batches += 1
                 return self._engine.acknowledge
-            if lane.held or not isinstance(lane.pipeline.stopped, QueueError):
+            if lane.held or not isinstance(pipeline.stopped, QueueError):
                 break
         return self._engine.give_back if self.stopped is not None else self._put_off
 

@@ -86,6 +86,14 @@ def test_smallest_of_the_day_decides(settings: dict[str, Any], words: str, sent:
     assert words in str(pace.day_is_over())
 
 
+def test_provider_that_tells_what_is_left_is_heard_and_further_processes_count_alike() -> None:
+    pace = a_pace(per_day=10, left_today=3)
+    assert taken(pace, 1) == 1
+    assert (3, None) == (pace.resolved().per_day, pace.resolved().left_today)
+    assert taken(pace) == 2
+    assert a_pace().resolved().per_day is None
+
+
 def test_permit_that_is_given_back_may_be_taken_again() -> None:
     pace = a_pace(daily_cap=1)
     assert taken(pace) == 1
