@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.settings import Settings
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
+
+if TYPE_CHECKING:
+    from mailblast.report.summary import CampaignSummary
 
 
 def report(
@@ -36,10 +39,11 @@ def report(
     from mailblast.clock import SystemClock
     from mailblast.journal.reading import JournalReader
     from mailblast.report.page import gather, to_html, to_json
+    from mailblast.report.summary import summarise
 
     terminal = Terminal(json_output=json_output)
     with JournalReader(Settings.load().home, campaign) as reader:
-        data = gather(reader, now_s=SystemClock().now())
+        data = gather(reader, now_s=SystemClock().now(), cost=_cost(summarise(reader)))
     if json_output:
         terminal.json(to_json(data))
         if output is None:
@@ -51,6 +55,21 @@ def report(
         raise UsageError(f"{path} cannot be written: {error.strerror}.", fix="Give another file to -o.") from error
     terminal.result(f"{path}: open it in a browser")
     return ExitCode.OK
+
+
+def _cost(summary: CampaignSummary) -> str:
+    """Return what the accepted messages cost at today's prices; empty where that is not known."""
+    from mailblast.cli.cost_of_run import cost_of_run
+    from mailblast.cli.cost_table import money
+    from mailblast.model.outcome import State
+
+    accepted = summary.counts[State.ACCEPTED]
+    if not accepted or not summary.provider:
+        return ""
+    cost = cost_of_run(summary.provider.partition(":")[0], summary.provider, accepted, 0)
+    if cost.local or cost.offer is None:
+        return ""
+    return f"${money(cost.offer.price)}"
 
 
 def _write(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from mailblast.delivery.composer import Composer
 from mailblast.delivery.pipeline import Pipeline
 from mailblast.errors import CampaignLockedError, MailblastError, RunInterruptedError
 from mailblast.executors.inline import InlineExecutor
-from mailblast.executors.queue.files import is_queued, read_queue_file, remove_queue_file
+from mailblast.executors.queue.files import is_queued_here, read_queue_file, remove_queue_file
 from mailblast.executors.queue.local import QueuedRun
 from mailblast.executors.run import RunSettings
 from mailblast.journal.folder import CampaignFolder, list_campaigns
@@ -84,7 +84,7 @@ class LocalWorker:
         return [
             name
             for name in list_campaigns(home)
-            if is_queued(CampaignFolder(home, name).path) and self._held.get(name, 0.0) <= now
+            if is_queued_here(CampaignFolder(home, name).path) and self._held.get(name, 0.0) <= now
         ]
 
     def _deliver(self, name: str) -> None:

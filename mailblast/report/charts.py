@@ -91,6 +91,7 @@ def _options(series: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
         "show_legend": False,
         "max_scale": 6,
         "margin": 6,
+        "margin_right": 34,
         "truncate_label": 28,
         "value_formatter": lambda value: f"{value:,.6g}",
         "pretty_print": False,

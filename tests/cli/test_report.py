@@ -7,6 +7,10 @@ import pytest
 from words import a_list, a_template, json_of
 
 from mailblast.cli.app import run
+from mailblast.clock import SystemClock
+from mailblast.journal.journal import ClaimPolicy, Journal
+from mailblast.model.outcome import Outcome, State
+from mailblast.model.recipient import Recipient
 
 
 @pytest.fixture
@@ -39,3 +43,16 @@ def test_report_that_cannot_be_written_or_found_is_code_two(capsys: pytest.Captu
     assert "no/where.html cannot be written" in capsys.readouterr().err
     assert run(["report", "nothing"]) == 2
     assert "no campaign nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("provider", "cost"), [("smtp:smtp.sendgrid.net", "$19.95"), ("ses:eu-west-1", "$0.00")])
+def test_report_tells_what_the_mailing_cost(provider: str, cost: str, capsys: pytest.CaptureFixture[str]) -> None:
+    recipients = [Recipient(1, "a@x.org", "a@x.org", {}, {})]
+    with Journal.open(Path(".mailblast").absolute(), "sent", clock=SystemClock()) as journal:
+        journal.begin_run(provider=provider, template_fingerprint="")
+        (claim,) = journal.claim(recipients, ClaimPolicy()).claims
+        outcome = Outcome(claim.id, "a@x.org", "a@x.org", 1, State.ACCEPTED, 1.0, provider)
+        journal.fold([outcome])
+        journal.end_run(counts=journal.counts(), rows=1, exit_code=0)
+    assert run(["report", "sent", "--json"]) == 0
+    assert cost == json_of(capsys)["cost"]

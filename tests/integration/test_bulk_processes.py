@@ -153,7 +153,7 @@ def test_child_that_cannot_use_its_settings_says_so_once(
     with ScriptedSmtp().run_in_thread() as server:
         assert run(words(server, "--processes", "2")) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("'often' is no kind of provider") == 1
+    assert captured.err.count("mailblast: 'often' is no kind of provider") == 1
     counts = json.loads(captured.out)["counts"]
     assert counts["unsent"] == sum(counts.values())
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from mailblast.errors import MailblastError, RunInterruptedError
+from mailblast.errors import MailblastError, ProviderError, RunInterruptedError
 from mailblast.executors.gathering import Gathering
 from mailblast.executors.queue.engine import LEASE_S
 from mailblast.executors.queue.rows import encode_row
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mailblast.journal.journal import Journal
     from mailblast.model.recipient import Batch, Claim
 
+T = TypeVar("T")
 #: So many batches are always let into the queue; more where there are workers for them.
 MIN_OPEN = 100
 #: Batches for each one that workers have under way.
@@ -37,6 +38,10 @@ AWAY_S = (0.2, 5.0)
 #: Entries of the stream that are taken home at once.
 ENTRIES = 200
 IN_DOUBT_TEXT = "the worker that was sending it is gone, and whether the message was complete is not known"
+
+
+class CancelledError(ProviderError):
+    """Somebody has ended the campaign."""
 
 
 def read_entry(fields: dict[bytes, bytes]) -> tuple[list[Outcome], list[Outcome]]:
@@ -221,7 +226,7 @@ class QueueExecutor:
             self._limit = max(MIN_OPEN, OPEN_EACH * sum(int(told["concurrency"]) for told in living))
             state = self._store.states([self._token])[self._token]
             if state == "cancelled":
-                self.stop(RunInterruptedError("The campaign was cancelled."))
+                self.stop(CancelledError("The campaign was cancelled; who is not served is unsent."))
             elif not state:
                 self.stop(
                     QueueError("The queue has lost this campaign.", fix="Run the same command again: it continues.")
@@ -298,7 +303,7 @@ class QueueExecutor:
         except MailblastError as error:
             self.stop(error)
 
-    async def _patiently[T](self, call: Callable[[], T]) -> T | None:
+    async def _patiently(self, call: Callable[[], T]) -> T | None:
         """Call the server until it answers, or until the run is to end; None then."""
         wait_s = AWAY_S[0]
         while not self._aborted:

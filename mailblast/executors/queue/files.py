@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.errors import JournalError
 from mailblast.executors.queue.blobs import FolderBlobs
@@ -20,12 +20,45 @@ if TYPE_CHECKING:
 #: Beside the journal, while there is anything to deliver.
 QUEUE_FILE = "queued.json"
 #: Attachments of the campaign, beside it.
+SERVER_FILE = "queue-server.json"
 BLOB_FOLDER = "queued"
+
+
+class ServerQueue(NamedTuple):
+    """Where a campaign is queued, without anything secret."""
+
+    url: str
+    token: str
+    #: Whether all of it was home when it was last looked at; what comes later is of workers that were frozen.
+    is_over: bool = False
 
 
 def is_queued(folder: Path) -> bool:
     """Return whether a campaign's folder has a queue."""
+    server = read_server_file(folder)
+    return (folder / QUEUE_FILE).exists() or (server is not None and not server.is_over)
+
+
+def is_queued_here(folder: Path) -> bool:
+    """Return whether a campaign's journal is its queue."""
     return (folder / QUEUE_FILE).exists()
+
+
+def read_server_file(folder: Path) -> ServerQueue | None:
+    """Return where a campaign is queued; None where it never was at a server."""
+    try:
+        return ServerQueue(**json.loads((folder / SERVER_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_server_file(folder: Path, queue: ServerQueue) -> None:
+    """Take note of where a campaign is queued.
+
+    Raises:
+        JournalError: It cannot be written.
+    """
+    write_private(folder / SERVER_FILE, json.dumps(queue._asdict()))
 
 
 def write_queue_file(folder: Path, campaign: Campaign, delivery: Delivery) -> None:

@@ -40,7 +40,9 @@ OLDEST = (7, 0)
 IDS_AT_ONCE = 2_000
 #: A clock that is further off than this lets leases end early or late.
 MAX_SKEW_S = 5.0
-DEFAULT_PORT = 6379
+#: What is over, and attachments that nobody has queued again, go after so long.
+KEPT_S = 7 * 86_400
+BLOB_KEPT_S = 30 * 86_400
 
 
 class QueueError(JournalError):
@@ -168,6 +170,8 @@ class Store:
         """Say that a campaign is being queued, or queued further; it is active from now on."""
         with self.told(), self.client.pipeline() as pipe:
             pipe.hset(_key(token, "info"), mapping={**info, "state": "active", "complete": "0"})
+            for name in ("ledger", "outcomes", "groups", "sequence"):
+                pipe.persist(_key(token, name))
             pipe.sadd(f"{PREFIX}campaigns", token)
             pipe.execute()
 
@@ -202,10 +206,12 @@ class Store:
             return sorted(token.decode() for token in self.client.smembers(f"{PREFIX}campaigns"))
 
     def forget(self, token: str) -> None:
-        """Remove everything of a campaign; its attachments go with the last one that has them."""
+        """Let go of a campaign that is over. Its ledger stays for a while, for workers that were only frozen."""
         with self.told(), self.client.pipeline() as pipe:
-            for name in ("info", "ledger", "batches", "unput", "sequence", "outcomes", "groups"):
+            for name in ("info", "batches", "unput"):
                 pipe.delete(_key(token, name))
+            for name in ("ledger", "outcomes", "groups", "sequence"):
+                pipe.expire(_key(token, name), KEPT_S)
             pipe.srem(f"{PREFIX}campaigns", token)
             pipe.execute()
 
@@ -379,12 +385,13 @@ class Store:
         """Keep an attachment, unless it is there."""
         key, draft = f"{PREFIX}blob:{name}", f"{PREFIX}draft:{name}"
         with self.told():
-            if self.client.exists(key):
+            if self.client.expire(key, BLOB_KEPT_S):
                 return
             self.client.delete(draft)
             for piece in pieces:
                 self.client.rpush(draft, piece)
             self.client.rename(draft, key)
+            self.client.expire(key, BLOB_KEPT_S)
 
     def blob(self, name: str) -> Iterator[bytes]:
         """Yield an attachment in pieces.

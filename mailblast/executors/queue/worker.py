@@ -16,6 +16,7 @@ from mailblast.executors.executor import DRAIN_S
 from mailblast.executors.queue.blobs import FolderBlobs
 from mailblast.executors.queue.carrier import Carrier
 from mailblast.executors.queue.document import from_document
+from mailblast.executors.queue.includes import unpack_files
 from mailblast.executors.queue.ledger import Ledger, Spool, Wire, tell_group
 from mailblast.executors.queue.rows import decode_row, encode_row
 from mailblast.executors.queue.states import QUEUED
@@ -367,6 +368,8 @@ class Worker:
     async def _open_lane(self, token: str) -> Lane:
         document = json.loads(self._store.info(token)["document"])
         campaign, delivery = from_document(document, self._blob)
+        folder = unpack_files(document.get("files", {}), self._settings.folder / "templates" / token)
+        campaign = campaign._replace(template=campaign.template._replace(folder=folder))
         parts = self._make_parts(campaign, delivery)
         carrier = await self._carrier(parts)
         composer = Composer(campaign, parts.keys, composition=carrier.provider.wants_composition)

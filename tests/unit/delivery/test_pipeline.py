@@ -16,7 +16,7 @@ from mailblast.delivery.retry import MAX_REQUEUES
 from mailblast.delivery.throttle import Rate
 from mailblast.errors import AccountError, JournalError, ProviderUnavailableError, RowFaultError
 from mailblast.model.message import Message
-from mailblast.model.outcome import Attempt, Disposition, Outcome, State
+from mailblast.model.outcome import Advice, Attempt, Disposition, Outcome, State
 from mailblast.model.recipient import Batch, Claim, Recipient
 from mailblast.model.reply import Reply, Scope, Stage
 
@@ -444,3 +444,17 @@ async def test_batch_whose_waiter_has_gone_is_settled_all_the_same() -> None:
 
 async def test_empty_batch_is_done_at_once() -> None:
     assert await Bench().pipeline.deliver_batch(Batch(0, ())) == []
+
+
+async def test_what_limits_is_told() -> None:
+    assert Bench().pipeline.limiting() == ""
+    bench = Bench(Rate(1, 1))
+    bench.submit("a@x.test", "b@x.test")
+    await turn()
+    bench.send(OK)
+    assert bench.pipeline.take() is None
+    assert bench.pipeline.limiting() == "rate 1/s"
+    slow = Attempt(Disposition.TEMPORARY, GREY.reply, Scope.DOMAIN, advice=Advice.SLOW_DOWN)
+    bench.clock.advance(2)
+    bench.send(slow)
+    assert "x.test slowed: 451 4.7.1 greylisted" in bench.pipeline.limiting()
