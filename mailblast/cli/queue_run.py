@@ -21,6 +21,7 @@ from mailblast.executors.queue.store import Store, encoded_pieces
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
+from mailblast.recipients.suppression import SuppressionList
 from mailblast.render.template import fingerprint
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class ServerRun:
             RunSettings(options.batch_size, options.batches, 0.0, options.selection, options.policy),
             clock=job.clock,
             monitor=monitor,
+            suppressions=job.stack.enter_context(SuppressionList(job.settings.home)),
             on_list_read=lambda: self._store.complete_campaign(journal.token),
         )
         async with outcome_text.shown(

@@ -46,7 +46,9 @@ def checked(url: str, name: str) -> str:
     """
     if not url.startswith(SCHEMES):
         shown = url if "@" not in url else "…"
-        raise UsageError(f"{name} '{shown}' is no queue.", fix="Write it like redis://host:6379/0, or rediss:// for TLS.")
+        raise UsageError(
+            f"{name} '{shown}' is no queue.", fix="Write it like redis://host:6379/0, or rediss:// for TLS."
+        )
     return url
 
 

@@ -89,9 +89,7 @@ class _Queueing:
         campaign = job.campaign(journal)
         Composer(campaign, job.keys)
         write_queue_file(journal.folder, campaign, delivery_of(job))
-        journal.begin_run(
-            provider=job.provider.name, template_fingerprint=fingerprint(job.template), keeps_queue=True
-        )
+        journal.begin_run(provider=job.provider.name, template_fingerprint=fingerprint(job.template), keeps_queue=True)
         journal.trim_queue()
         journal.hasten_queue()
         intake = Intake(

@@ -22,6 +22,7 @@ from mailblast.journal.folder import CampaignFolder, list_campaigns
 from mailblast.journal.journal import Journal
 from mailblast.message.attachments.size import check_total_size
 from mailblast.monitor.metrics import Monitor
+from mailblast.recipients.suppression import SuppressionList
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -171,6 +172,7 @@ class LocalWorker:
                 clock=clock,
                 monitor=monitor,
                 patience_until_s=delivery.queued_s + delivery.retry_for_s,
+                suppressions=stack.enter_context(SuppressionList(self._settings.home)),
             )
             shown = outcome_text.shown(
                 self._terminal,

@@ -26,7 +26,7 @@ from mailblast.monitor.metrics import Monitor
 from mailblast.providers.transport_cache import Key, TransportCache
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
     from mailblast.cli.campaigns import Transport
     from mailblast.cli.settings import Settings
@@ -79,7 +79,7 @@ class ServerWorker:
     async def run(self) -> MailblastError | None:
         """Work until a signal, or until nothing is due; return what ended it."""
         lease_s = lease_of(self._settings)
-        identity = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"  # noqa: S311 - a name
+        identity = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         worker = Worker(
             self._store,
             Engine(self._store, lease_s),
@@ -132,7 +132,7 @@ class ServerWorker:
         self._transports.setdefault(key, transport)
 
         @contextlib.asynccontextmanager
-        async def lease() -> AbstractAsyncContextManager[Provider]:  # type: ignore[misc] # of the decorator
+        async def lease() -> AsyncIterator[Provider]:
             async with self._cache.lease(key) as provider:
                 check_total_size(campaign.attachments, provider.limits.size_bytes, provider=provider.name)
                 yield provider

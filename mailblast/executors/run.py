@@ -86,6 +86,7 @@ class CampaignRun:
         clock: Times and waits.
         monitor: Told about each outcome.
         suppressions: Who must not be mailed; None asks nobody.
+        on_list_read: Called when the whole list has been submitted.
     """
 
     def __init__(
@@ -98,8 +99,10 @@ class CampaignRun:
         clock: Clock,
         monitor: Monitor,
         suppressions: SuppressionList | None = None,
+        on_list_read: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
+        self._on_list_read = on_list_read
         self._suppressions = suppressions
         self._suppressing = (
             None if suppressions is None else SuppressionFilter(suppressions, journal, clock, self._count)
@@ -168,6 +171,8 @@ class CampaignRun:
             self._executor.stop(error)
         for batch in self._intake.rest():
             await self._submit(batch)
+        if self._executor.stopped is None:
+            self._on_list_read()
         await self._send_put_off()
         await self._executor.drain()
         if broken is None:

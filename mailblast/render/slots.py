@@ -199,9 +199,8 @@ def _static_and_dynamic(tree: nodes.Template) -> tuple[list[str], list[list[node
     after_slot = False
     for node in _flat(tree):
         if isinstance(node, nodes.TemplateData):
-            if node.data:
-                statics[-1] += node.data
-                after_slot = False
+            statics[-1] += node.data
+            after_slot = False
         elif isinstance(node, _SILENT):
             silent.append(node)
         else:

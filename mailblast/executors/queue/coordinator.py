@@ -75,9 +75,7 @@ def take_home(store: Store, token: str, fold: Callable[[Sequence[Outcome]], None
 
 def dead_slots(store: Store) -> list[int]:
     """Return the slots of no worker that lives."""
-    living = {
-        told["slot"] for told in store.workers().values() if told["age_s"] <= float(told.get("lease_s", LEASE_S))
-    }
+    living = {told["slot"] for told in store.workers().values() if told["age_s"] <= float(told.get("lease_s", LEASE_S))}
     return [slot for slot in range(FIRST_SLOT, 256) if slot not in living]
 
 

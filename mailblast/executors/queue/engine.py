@@ -63,7 +63,7 @@ class Engine:
         self._make_message: Callable[..., Any] = Message
         self._closed_error: type[Exception] = ConnectionClosed
 
-        class Broker(RedisBroker):  # type: ignore[misc] # untyped
+        class Broker(RedisBroker):
             """Looks for dead workers when it is asked to, not by chance."""
 
             looks_for_dead = False
@@ -71,7 +71,8 @@ class Engine:
             def _should_do_maintenance(self, _command: str) -> int:
                 return int(self.looks_for_dead)
 
-        self._broker: Any = Broker(
+        make_broker: Any = Broker
+        self._broker: Any = make_broker(
             client=store.client, middleware=[], namespace=NAMESPACE, heartbeat_timeout=round(lease_s * 1000)
         )
         for queue in QUEUES:
@@ -109,7 +110,7 @@ class Engine:
                         message = next(consumer)
                     if message is None:
                         break
-                    lease = Lease(*message.args, message)
+                    lease = Lease._make([*message.args, message])
                     self._held[message.options["redis_message_id"]] = lease
                     leases.append(lease)
         except (self._closed_error, QueueAwayError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import deque
@@ -168,7 +169,7 @@ class Spool:
         for path in sorted(self._folder.glob("outcomes-*.jsonl")):
             if path != self.path:
                 lines = path.read_text(encoding="utf-8").splitlines()
-                groups = [Group(*values[:6], tuple(values[6])) for values in map(json.loads, lines)]
+                groups = [Group._make([*values[:6], tuple(values[6])]) for values in map(json.loads, lines)]
                 found.append((path, groups))
         return found
 
@@ -277,10 +278,8 @@ class Ledger:
             QueueError: The server is away or refuses.
         """
         for group in list(self.unanswered.values()):
-            number = group.number
-            self._wire.send(
-                self._keys, [*group.arguments(), 0, *group.states], lambda answer, number=number: self._told(number, answer)
-            )
+            told = functools.partial(self._told, group.number)
+            self._wire.send(self._keys, [*group.arguments(), 0, *group.states], told)
         self._wire.read()
         self._spool.keep(self._token, self.unanswered.values())
 

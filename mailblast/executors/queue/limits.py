@@ -361,7 +361,9 @@ class SharedPace(Pace):
         for rate in settings.rates:
             tightest[rate.per_s] = min(rate, tightest.get(rate.per_s, rate))
         rates = [
-            Moments(self._script(RESERVE), f"{self._account}:rate:{rate.per_s:g}", rate, f"rate {words_of(rate)}", monotonic)
+            Moments(
+                self._script(RESERVE), f"{self._account}:rate:{rate.per_s:g}", rate, f"rate {words_of(rate)}", monotonic
+            )
             for rate in tightest.values()
         ]
         counts = (self._script(COUNT), self._script(STEP))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Monitor
+    from mailblast.recipients.suppression import SuppressionList
 
 #: Rows queued in one transaction.
 ROWS = 1_000
@@ -70,6 +71,7 @@ class QueuedRun(CampaignRun):
         clock: Times.
         monitor: Told about each outcome.
         patience_until_s: Unix seconds up to which deferred ones are tried again.
+        suppressions: Who must not be mailed; None asks nobody.
     """
 
     def __init__(
@@ -81,9 +83,12 @@ class QueuedRun(CampaignRun):
         clock: Clock,
         monitor: Monitor,
         patience_until_s: float,
+        suppressions: SuppressionList | None = None,
     ) -> None:
         source = Source(iter(()), may_block=False, position_bytes=lambda: 0)
-        super().__init__(journal, make_executor, source, settings, clock=clock, monitor=monitor)
+        super().__init__(
+            journal, make_executor, source, settings, clock=clock, monitor=monitor, suppressions=suppressions
+        )
         self._patience_until_s = patience_until_s
         #: When those under way were due, by id.
         self._due: dict[int, float] = {}
@@ -108,13 +113,22 @@ class QueuedRun(CampaignRun):
             if claims:
                 place = places[-1]
                 self._take(places)
-                await self._executor.submit(Batch(-1, claims))
+                await self._submit(Batch(-1, claims))
             elif self._due:
                 # Some of these may be due again by then.
                 await self._executor.drain()
             else:
                 self._whole_list = True
                 return
+
+    async def _submit(self, batch: Batch) -> None:
+        left = batch if self._suppressing is None else self._suppressing.left(batch)
+        if len(left.claims) < len(batch.claims):
+            kept = {claim.id for claim in left.claims}
+            gone = [claim.id for claim in batch.claims if claim.id not in kept]
+            self._journal.fold([], done=[(self._due.pop(claim_id), claim_id) for claim_id in gone])
+        if left.claims:
+            await self._executor.submit(left)
 
     def _take(self, places: Sequence[QueuePlace]) -> None:
         for at_s, claim_id in places:

@@ -80,16 +80,16 @@ return due
 """
 
 #: Number of a batch -> its rows and their states, nil where it is finished.
-READ = """
-local rows = redis.call('HGET', KEYS[2], ARGV[1])
-if not rows then return nil end
-local states = {}
-for _, row in ipairs(cjson.decode(rows)) do
-    local byte = redis.call('GETRANGE', KEYS[1], row[1], row[1])
-    states[#states + 1] = byte == '' and '\\0' or byte
-end
-return {rows, table.concat(states)}
+READ = (
+    _STATE
+    + """
+local batch = redis.call('HGET', KEYS[2], ARGV[1])
+if not batch then return nil end
+local states, ends = {}, string.find(batch, '\\n', 1, true)
+for id in string.gmatch(string.sub(batch, 1, ends), '%d+') do states[#states + 1] = string.char(state(id)) end
+return {string.sub(batch, ends + 1), table.concat(states)}
 """
+)
 
 #: Number of a batch, which is cancelled.
 DROP = (

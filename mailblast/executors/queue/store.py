@@ -86,7 +86,9 @@ class Store:
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None, health_check_interval=0
             )
         except ValueError as error:
-            raise UsageError(f"The queue's URL cannot be used: {error}.", fix="Write it like redis://host:6379/0.") from None
+            raise UsageError(
+                f"The queue's URL cannot be used: {error}.", fix="Write it like redis://host:6379/0."
+            ) from None
         self._scripts = {name: self.client.register_script(text) for name, text in scripts.SCRIPTS.items()}
 
     @contextlib.contextmanager
@@ -161,7 +163,9 @@ class Store:
             )
         skew = abs(seconds + micros / 1e6 - now_s)
         if skew > MAX_SKEW_S:
-            notices.append(f"The clock here and that of {self.shown} differ by {skew:,.0f} s. Limits keep to the server's.")
+            notices.append(
+                f"The clock here and that of {self.shown} differ by {skew:,.0f} s. Limits keep to the server's."
+            )
         return notices
 
     # Campaigns.
@@ -402,7 +406,9 @@ class Store:
         with self.told():
             count = int(self.client.llen(f"{PREFIX}blob:{name}"))
         if not count:
-            raise QueueError("An attachment of a queued campaign is not at the server.", fix="Queue the campaign again.")
+            raise QueueError(
+                "An attachment of a queued campaign is not at the server.", fix="Queue the campaign again."
+            )
         for index in range(count):
             with self.told():
                 piece = self.client.lindex(f"{PREFIX}blob:{name}", index)

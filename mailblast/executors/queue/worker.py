@@ -17,10 +17,10 @@ from mailblast.executors.queue.blobs import FolderBlobs
 from mailblast.executors.queue.carrier import Carrier
 from mailblast.executors.queue.document import from_document
 from mailblast.executors.queue.includes import unpack_files
-from mailblast.executors.queue.ledger import Ledger, Spool, Wire, tell_group
+from mailblast.executors.queue.ledger import LeaseLostError, Ledger, Spool, Wire, tell_group
 from mailblast.executors.queue.rows import decode_row, encode_row
 from mailblast.executors.queue.states import QUEUED
-from mailblast.executors.queue.store import QueueError
+from mailblast.executors.queue.store import QueueAwayError, QueueError
 from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Batch, Claim
 
@@ -304,9 +304,7 @@ class Worker:
     async def _deliver_by(self, lane: Lane, lease: Lease) -> Callable[[Lease], None]:
         while self.stopped is None:
             found = self._store.read_batch(lease.token, lease.sequence)
-            claims = (
-                [decode_row(row) for row, state in zip(*found, strict=True) if state == QUEUED] if found else []
-            )
+            claims = [decode_row(row) for row, state in zip(*found, strict=True) if state == QUEUED] if found else []
             if not claims:
                 if found:
                     self._store.finish_batch(lease.token, lease.sequence)
@@ -335,9 +333,7 @@ class Worker:
 
     def _try_later(self, lane: Lane, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
         deferred = [
-            (claim, outcome)
-            for claim, outcome in zip(claims, outcomes, strict=True)
-            if outcome.state is State.DEFERRED
+            (claim, outcome) for claim, outcome in zip(claims, outcomes, strict=True) if outcome.state is State.DEFERRED
         ]
         if not deferred or not self._has_patience(lane.delivery):
             return
@@ -345,9 +341,7 @@ class Worker:
             deferred_delay_s(max(outcome.attempts, 1), self._jitter.random(), outcome.retry_after_s)
             for _, outcome in deferred
         )
-        rows = [
-            (claim.id, encode_row(claim._replace(attempts=outcome.attempts))) for claim, outcome in deferred
-        ]
+        rows = [(claim.id, encode_row(claim._replace(attempts=outcome.attempts))) for claim, outcome in deferred]
         self._store.put_later(lane.campaign.token, rows, delay_s, lane.delivery.priority)
 
     def _has_patience(self, delivery: Delivery) -> bool:
@@ -432,10 +426,14 @@ class Worker:
         if not self._present.is_set():
             await self._first_of(self._present.wait())
             if not self._present.is_set():
-                raise QueueError("The queue is away.")
+                raise QueueAwayError("The queue is away.")
 
     def _lost(self, error: QueueError) -> None:
         """Take note that the server is away; it is looked for until it is back."""
+        if not isinstance(error, QueueAwayError | LeaseLostError):
+            # It refuses, and would do so again.
+            self.stop(error)
+            return
         if not self._present.is_set():
             return
         self._present.clear()

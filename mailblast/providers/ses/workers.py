@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -64,14 +65,10 @@ class Workers(Generic[J, R]):
 
     def end(self) -> list[J]:
         """Take back and return the jobs that no thread has begun; results of the others are dropped from now on."""
-        waiting = []
-        while True:
-            try:
-                item = self._jobs.get_nowait()
-            except Empty:
-                break
-            if item is not None:
-                waiting.append(item[0])
+        waiting: list[J] = []
+        with contextlib.suppress(Empty):
+            while True:
+                waiting += self._jobs.get_nowait() or ()
         for _ in self._threads:
             self._jobs.put(None)
         self._on_results = _drop

@@ -512,6 +512,22 @@ async def test_split_call_is_given_back_when_the_delivery_fails(monkeypatch: pyt
     assert {Disposition.NOT_SENT} == set(deliveries.dispositions.values())
 
 
+async def test_call_that_is_refused_after_the_delivery_failed_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+
+    def bulk(request: Mapping[str, Any]) -> Any:
+        failed.wait(5)
+        return refused("BadRequestException")(request)
+
+    client = StubClient(send_bulk_email=bulk, send_email=broken(botocore_errors.NoCredentialsError()))
+    deliveries = ListDeliveries([*(composed(number) for number in range(1, 51)), composed(51, layout=None)])
+    deliveries.on_finish = lambda _message, _attempt: failed.set()
+    with pytest.raises(AccountError):
+        await a_provider(monkeypatch, client, mode=Mode.BULK).deliver(deliveries)
+    assert dict.fromkeys(range(1, 52), Disposition.NOT_SENT) == deliveries.dispositions
+    assert ["send_bulk_email", "send_email"] == client.names()
+
+
 async def test_close_closes_the_client_and_a_later_delivery_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:
     client = StubClient(send_email=sent)
     provider = a_provider(monkeypatch, client)
