@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mailblast.cli import campaigns, loop, outcome_text
 from mailblast.cli.attachments import load_attachments
 from mailblast.cli.authenticity import authenticity_of
-from mailblast.cli.child_process import ChildOptions, command
+from mailblast.cli.child_process import ChildOptions, command, make_spares
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
 from mailblast.cli.rehearsal import rehearse
 from mailblast.cli.test_message import send_test_message
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mailblast.cli.watch import WatchSettings
     from mailblast.delivery.pace import Pace
     from mailblast.executors.executor import Executor, MakeExecutor, OnDone, OnOutcome
+    from mailblast.executors.spares import Spare
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Template
     from mailblast.model.recipient import Recipient
@@ -165,6 +166,7 @@ class BulkJob:
             pacing=options.pacing,
         )
         self.provider = self.transport.provider
+        self._spares = self._make_spares()
         self.notices = campaigns.show_notices(settings, self.transport)
         self._sender = campaigns.sender_of(settings, options.sender, self.template, self.provider)
         self._reply_to = campaigns.reply_to_of(settings, options.reply_to, self.template)
@@ -391,9 +393,21 @@ class BulkJob:
                 batches_in_flight=settings.batches_in_flight,
                 on_outcome=on_outcome,
                 on_done=on_done,
+                spares=self._spares,
             )
 
         return make
+
+    def _make_spares(self) -> list[Spare]:
+        """Make the processes of the run ahead: before anything is opened that they must not share, such as the list."""
+        options = self.options
+        count = min(options.processes, self.provider.limits.concurrency)
+        if count < 2 or options.dry_run or options.test_to or options.queue is not None:  # noqa: PLR2004 - several
+            return []
+        spares = make_spares(count)
+        for spare in spares:
+            self.stack.callback(spare.discard)
+        return spares
 
     def may_start(self) -> bool:
         """Ask before a large first run to a real provider, where somebody can answer."""

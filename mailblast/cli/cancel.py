@@ -41,12 +41,14 @@ def cancel(
     via: Annotated[
         str | None, typer.Option("--via", metavar="DSN", help="The provider, where it is reached otherwise by now.")
     ] = None,
+    queue: options.Queue = None,
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:
-    """Take back mail that was scheduled with --at and is not due yet.
+    """Take back what is queued, or was scheduled with --at and is not due yet.
 
-    SendGrid wants 10 minutes for that, and holds at most 10 batches at once.
+    SendGrid wants 10 minutes for what is scheduled, and holds at most 10 batches at once. Of what is queued, messages
+    in flight are finished.
 
     Examples:
 
@@ -54,6 +56,7 @@ def cancel(
 
       mailblast cancel welcome-list --pause
     """
+    from mailblast.cli.queue_control import is_queue_campaign, set_state
     from mailblast.clock import SystemClock
     from mailblast.journal.folder import CampaignFolder
 
@@ -61,6 +64,9 @@ def cancel(
         raise UsageError("--pause and --resume are opposites.", fix="Give one of the two.")
     settings, terminal = Settings.load(), Terminal(json_output=json_output)
     folder = CampaignFolder(settings.home, campaign).path
+    if is_queue_campaign(campaign, queue, settings):
+        state = "active" if resume else "paused" if pause else "cancelled"
+        return set_state(campaign, queue, state, settings, terminal)
     work = CallOff(folder, campaign, settings, SystemClock(), via=via)
     rows = work.run("scheduled" if resume else "pause" if pause else "cancel")
     failed = any(row["error"] for row in rows)

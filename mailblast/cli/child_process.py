@@ -1,5 +1,7 @@
 """``python -m mailblast.cli.child_process FD OPTIONS``: one of several processes of a run. Started by ``bulk`` alone.
 
+Where that is safe, a copy of ``bulk`` itself does the same (``make_spares()``).
+
 Reads its own settings, so that no secret crosses from one process to another.
 """
 
@@ -14,10 +16,12 @@ from mailblast.cli import campaigns, loop
 from mailblast.cli.authenticity import keys_of
 from mailblast.cli.settings import Settings
 from mailblast.clock import SystemClock
+from mailblast.executors import spares
 from mailblast.executors.child import serve
 
 if TYPE_CHECKING:
     from mailblast.cli.campaigns import Transport
+    from mailblast.executors.spares import Spare
     from mailblast.model.campaign import Keys
     from mailblast.providers.provider import Provider
 
@@ -43,9 +47,24 @@ def command(index: int, fd: int, transport: Transport, options: ChildOptions) ->
     return [sys.executable, "-P", "-m", __name__, str(fd), words]
 
 
-def main() -> None:
-    """Serve the descriptor until the run ends."""
-    options = ChildOptions(*json.loads(sys.argv[2]))
+def make_spares(count: int) -> list[Spare]:
+    """Make processes ahead of a run, where that is safe: they begin at once when they are told what ``command()`` says.
+
+    Raises:
+        ProviderUnavailableError: There are too many processes.
+    """
+    loop.load()
+    return spares.make_spares(count, work)
+
+
+def work(fd: int, words: str) -> None:
+    """Serve a descriptor until the run ends.
+
+    Args:
+        fd: Of the socket to the run; closed here.
+        words: The last word of ``command()``.
+    """
+    options = ChildOptions(*json.loads(words))
     clock = SystemClock()
 
     def make_provider() -> Provider:
@@ -62,7 +81,12 @@ def main() -> None:
     def make_keys() -> Keys:
         return keys_of(Settings.load(), Path(options.dkim_key) if options.dkim_key is not None else None)
 
-    loop.run(serve(int(sys.argv[1]), make_provider, clock, make_keys))
+    loop.run(serve(fd, make_provider, clock, make_keys))
+
+
+def main() -> None:
+    """Serve the descriptor that the command line names."""
+    work(int(sys.argv[1]), sys.argv[2])
 
 
 if __name__ == "__main__":

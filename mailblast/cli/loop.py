@@ -34,6 +34,11 @@ def run(work: Coroutine[None, None, T]) -> T:
         raise RunInterruptedError("Interrupted.") from None
 
 
+def load() -> None:
+    """Load what ``run()`` needs, ahead of it."""
+    _loop_factory()
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         from uvloop import new_event_loop

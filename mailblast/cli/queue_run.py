@@ -174,7 +174,8 @@ class ServerRun:
 
     def _end_of_putting(self, journal: Journal, result: RunResult, snapshot: Snapshot, seconds: float) -> int:
         job, name, queued = self._job, self._job.options.name, self._executor.queued
-        trouble = any(result.counts[state] for state in (State.INVALID,)) or result.held
+        trouble = result.counts[State.INVALID] or result.held
+        result.counts[State.UNSENT] += result.rows - result.skipped - sum(result.counts.values())
         code = exit_code_of(result.stopped) if result.stopped else int(ExitCode.INCOMPLETE if trouble else ExitCode.OK)
         journal.end_run(
             counts=result.counts,

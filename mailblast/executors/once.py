@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailblast.delivery.composer import Composer
-from mailblast.delivery.pipeline import Pipeline
 from mailblast.delivery.suppressed import SuppressionFilter
-from mailblast.executors.inline import InlineExecutor
-from mailblast.message.attachments.size import check_total_size
+from mailblast.executors.failover import FailoverExecutor, Switch, open_first
+from mailblast.executors.inline_route import InlineRoute
 from mailblast.model.campaign import Keys
 from mailblast.model.recipient import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mailblast.clock import Clock
     from mailblast.delivery.pace import Pace
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 _NO_KEYS = Keys()
 
 
+class StandIn(NamedTuple):
+    """A provider that takes what the ones before it have not sent when they stop."""
+
+    #: Not open.
+    provider: Provider
+    #: Makes its limits, when it is open and has told its own.
+    make_pace: Callable[[], Pace]
+
+
 async def deliver_claims(
     claims: Sequence[Claim],
     campaign: Campaign,
@@ -38,6 +47,9 @@ async def deliver_claims(
     on_outcome: Callable[[Outcome], None] = lambda _: None,
     keys: Keys = _NO_KEYS,
     suppressions: SuppressionList | None = None,
+    stand_ins: Sequence[StandIn] = (),
+    on_switch: Callable[[Switch], None] = lambda _: None,
+    on_open: Callable[[Provider], Awaitable[None]] | None = None,
 ) -> tuple[list[Outcome], MailblastError | None]:
     """Open the provider, deliver these claims, record what came of them, and close it.
 
@@ -51,6 +63,9 @@ async def deliver_claims(
         on_outcome: Called for each outcome.
         keys: What signs messages and links.
         suppressions: Who must not be mailed; None asks nobody.
+        stand_ins: Further providers, in the order in which they are wanted.
+        on_switch: Told when one of them goes on.
+        on_open: Awaited with the provider when it is open, before anything is handed to it.
 
     Returns:
         One outcome for each claim, in their order, and what stopped the delivery, if anything did.
@@ -61,8 +76,9 @@ async def deliver_claims(
         UsageError: The attachments are larger than the provider takes; likewise.
     """
     outcomes: list[Outcome] = []
+    make_composer = functools.cache(lambda composition: Composer(campaign, keys, composition=composition))
     # First, so that a template that cannot be compiled connects to nobody.
-    composer = Composer(campaign, keys, composition=provider.wants_composition)
+    make_composer(provider.wants_composition)
 
     def done(finished: Sequence[Outcome]) -> None:
         journal.fold(finished)
@@ -78,23 +94,28 @@ async def deliver_claims(
         batch = SuppressionFilter(suppressions, journal, clock, settled).left(batch)
         if not batch.claims:
             return outcomes, None
-    await provider.open()
-    pace = make_pace()
-    try:
-        check_total_size(campaign.attachments, provider.limits.size_bytes, provider=provider.name)
-        pipeline = Pipeline(
-            composer,
+    routes = [
+        InlineRoute(
+            each.provider,
+            each.make_pace,
+            make_composer,
             journal.segment(),
-            pace,
-            provider_name=provider.name,
-            clock=clock,
-            on_outcome=on_outcome,
+            clock,
+            batches_in_flight=1,
+            attachments=campaign.attachments,
         )
-        async with InlineExecutor(pipeline, provider, clock, batches_in_flight=1, on_done=done) as executor:
+        for each in (StandIn(provider, make_pace), *stand_ins)
+    ]
+    try:
+        opened = await open_first(routes, on_switch)
+        if on_open is not None:
+            await on_open(opened[0].provider)
+        executor = FailoverExecutor(opened, clock, on_outcome=on_outcome, on_done=done, on_switch=on_switch)
+        async with executor:
             await executor.submit(batch)
             await executor.drain()
     finally:
-        pace.close()
-        await provider.close()
+        for route in routes:
+            await route.close()
     places = {claim.id: place for place, claim in enumerate(claims)}
-    return sorted(outcomes, key=lambda outcome: places[outcome.id]), pipeline.stopped
+    return sorted(outcomes, key=lambda outcome: places[outcome.id]), executor.stopped

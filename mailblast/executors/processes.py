@@ -15,6 +15,7 @@ from mailblast.delivery.pipeline import MAX_PARKED
 from mailblast.errors import MailblastError, ProviderUnavailableError, RunInterruptedError
 from mailblast.executors.frames import Channel
 from mailblast.executors.gathering import Gathering
+from mailblast.executors.spares import not_started
 from mailblast.model.outcome import Outcome, State, unsent
 from mailblast.model.recipient import Batch
 
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
     from mailblast.clock import Clock
     from mailblast.executors.child import ChildWork
     from mailblast.executors.executor import OnDone, OnOutcome
+    from mailblast.executors.spares import Process, Spare
     from mailblast.journal.journal import Journal
     from mailblast.model.recipient import Claim
 
 #: Deaths of one child without a batch finished in between, after which the run stops.
 MAX_DEATHS_IN_ROW = 3
 #: Batches that each child should have: the one it works on, and the next.
-BATCHES_EACH = 2
+BATCHES_EACH = 8
 #: Claims that waited for slow domains in a process that is gone, and go to another one in one batch.
 LATE_AT_ONCE = 100
 #: Children that are told to abort and have not ended by then are killed; their segments tell what they did.
@@ -41,7 +43,7 @@ ABORT_S = 5.0
 class Child:
     """One process as the parent sees it, and the one that takes its place when it dies."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     channel: Channel
 
     def __init__(self, index: int) -> None:
@@ -71,6 +73,8 @@ class ProcessesExecutor:
         batches_in_flight: ``submit()`` waits while so many are under way; raised so that no child is left waiting.
         on_outcome: Called for each outcome, when its batch is done.
         on_done: Called with the outcomes of finished batches, several at a time, to fold them.
+        spares: Processes made ahead, which are told the last word of the command. Whoever made them ends those that are
+            not needed.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class ProcessesExecutor:
         batches_in_flight: int,
         on_outcome: OnOutcome,
         on_done: OnDone,
+        spares: Sequence[Spare] = (),
     ) -> None:
         self.stopping = asyncio.Event()
         self.stopped: MailblastError | None = None
@@ -95,6 +100,7 @@ class ProcessesExecutor:
         self._limit = max(batches_in_flight, count * BATCHES_EACH)
         self._on_outcome = on_outcome
         self._gathering = Gathering(on_done, clock)
+        self._spares = list(spares)
         self._children: list[Child] = []
         self._watching: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -200,8 +206,15 @@ class ProcessesExecutor:
 
     def _spawn(self, child: Child) -> socket.socket:
         """Start a process in a session of its own: Ctrl-C is the parent's to hear."""
-        ours, theirs = socket.socketpair()
         lock = self._journal.lock_descriptor()
+        if self._spares:
+            child.process = spare = self._spares.pop()
+            try:
+                return spare.begin(self._command(child.index, 0), lock)
+            except OSError:
+                # It was killed while it waited; nothing is lost with it.
+                spare.wait()
+        ours, theirs = socket.socketpair()
         with theirs:
             try:
                 child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -214,9 +227,7 @@ class ProcessesExecutor:
                 )
             except OSError as error:
                 ours.close()
-                raise ProviderUnavailableError(
-                    f"A process cannot be started: {error.strerror}.", fix="Run with fewer --processes."
-                ) from error
+                raise not_started(error) from error
         return ours
 
     def _give(self, claims: Sequence[Claim], *, again: bool = False) -> None:

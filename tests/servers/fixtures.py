@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from servers.availability import program
 from servers.certificates import Certificates, make_certificates
 from servers.postfix_server import Postfix, postfix_server
+from servers.queue_workers import Workers
+from servers.redis_server import RedisServer
 from servers.scripted_smtp import ScriptedSmtp
 from servers.smtp_sink import smtp_sink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -39,3 +43,20 @@ def sink() -> Iterator[int]:
     """The port of an smtp-sink."""
     with smtp_sink() as port:
         yield port
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that keeps what it has; skipped where none is installed."""
+    server = RedisServer(program("redis-server", "redis-server"), tmp_path / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def workers(redis: RedisServer) -> Iterator[Workers]:
+    """Workers of that Redis; they end with the test."""
+    workers = Workers(redis.url)
+    yield workers
+    workers.close()

@@ -37,6 +37,9 @@ _TOMORROW = Verdict(Disposition.TEMPORARY, Scope.ACCOUNT, Advice.TOMORROW, statu
 #: The service's trouble, of no message and no account: the same call may be made again.
 _AGAIN = Verdict(Disposition.TEMPORARY, Scope.CONNECTION, status=503)
 
+#: A gateway in front of the service gave up waiting: what stands behind it may have taken the message all the same.
+_GATEWAY = Verdict(Disposition.IN_DOUBT, Scope.CONNECTION, status=504)
+
 #: By the code of an answer to a whole call.
 ERRORS: Mapping[str, Verdict] = {
     "TooManyRequestsException": _SLOW,
@@ -176,6 +179,8 @@ def _by_status(status: int) -> Verdict:
         return _SLOW
     if status in {401, 403}:
         return _KEY
+    if status in {502, 504}:
+        return _GATEWAY
     # 408 is a request that did not arrive in time (RFC 9110 section 15.5.9).
     return _AGAIN if status >= 500 or status == 408 else _MESSAGE  # noqa: PLR2004 - RFC 9110 section 15.6
 

@@ -10,6 +10,7 @@ from mailblast.delivery.retry import (
     MAX_REQUEUES,
     Action,
     Breaker,
+    Decision,
     decide,
     deferred_delay_s,
 )
@@ -166,3 +167,20 @@ def test_breaker_leaves_refusals_of_the_content_to_each_message() -> None:
     assert not any(breaker.see(busy, in_flight=1) for _ in range(10 * MAX_BROKEN_IN_ROW))
     closing = an_attempt(Disposition.TEMPORARY, Scope.CONNECTION, Reply(421, "4.3.2", "closing", Stage.BODY))
     assert any(breaker.see(closing, in_flight=1) for _ in range(10 * MAX_BROKEN_IN_ROW))
+
+
+@pytest.mark.parametrize(
+    ("requeues", "delay_s", "slows"), [(0, 0.1, None), (1, 0.2, None), (2, 0.4, None), (3, 0.0, Scope.ACCOUNT)]
+)
+def test_api_that_is_asked_too_fast_is_asked_again_three_times_before_the_pace_is_lowered(
+    requeues: int, delay_s: float, slows: Scope | None
+) -> None:
+    too_fast = Attempt(
+        Disposition.TEMPORARY,
+        Reply(429, "", "Maximum sending rate exceeded.", Stage.REQUEST),
+        Scope.ACCOUNT,
+        advice=Advice.SLOW_DOWN,
+    )
+    assert Decision(Action.REQUEUE, delay_s=delay_s, slows=slows) == decide(too_fast, requeues=requeues)
+    told = too_fast._replace(retry_after_s=7.0)
+    assert Decision(Action.REQUEUE, slows=Scope.ACCOUNT) == decide(told, requeues=requeues)

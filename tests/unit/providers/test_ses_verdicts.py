@@ -42,8 +42,8 @@ RATE, QUOTA = "Maximum sending rate exceeded.", "Daily message quota exceeded."
         ("SomethingNew", 401, "", PERMANENT, Scope.ACCOUNT, Advice.NONE),
         ("SomethingNew", 400, "", PERMANENT, Scope.MESSAGE, Advice.NONE),
         ("408", 408, "", TEMPORARY, Scope.CONNECTION, Advice.NONE),
-        ("502", 502, "", TEMPORARY, Scope.CONNECTION, Advice.NONE),
-        ("504", 504, "", TEMPORARY, Scope.CONNECTION, Advice.NONE),
+        ("502", 502, "", Disposition.IN_DOUBT, Scope.CONNECTION, Advice.NONE),
+        ("504", 504, "", Disposition.IN_DOUBT, Scope.CONNECTION, Advice.NONE),
     ],
 )
 def test_error_of_a_call_has_its_meaning(
