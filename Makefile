@@ -26,7 +26,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing test and lint packages ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group test --group lint
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[queue,bounces]' --group test --group lint
 	@touch $@
 
 demo: $(VENV)/installed
@@ -43,16 +44,33 @@ demo: $(VENV)/installed
 	@echo "Through a server:   $(BIN)/mailblast bulk sample_lists/welcome.csv -t templates/welcome.html \\"
 	@echo "                      --via smtp://user@host:587 --from you@your.domain   (password in SMTP_PASSWORD)"
 
-# Postfix is the real server that tests send to. Without root it must be there already, else its tests are skipped.
-test-servers:
-	@command -v smtp-sink >/dev/null 2>&1 || test -x /usr/sbin/smtp-sink || { \
+# Servers from Debian that tests talk to: Postfix, Dovecot (its logins), OpenDKIM (a second opinion), Redis (queues).
+# Without root they must be there already, else their tests are skipped.
+DEBIAN := postfix dovecot-core opendkim redis-server
+PROGRAMS := smtp-sink dovecot opendkim redis-server
+# Servers from npm: Amazon SES with real Handlebars, Twilio's OpenAPI file as a server; and a rival for the bench.
+NODE := $(VENV)/node
+NPM := aws-ses-v2-local@2.10.2 @stoplight/prism-cli@5.14.2 nodemailer@10.6.1
+
+$(NODE)/installed: Makefile
+	@if command -v npm >/dev/null 2>&1; then \
+	  echo "Installing npm packages for the tests ..."; \
+	  mkdir -p $(NODE) && npm install --prefix $(NODE) --no-save --no-audit --no-fund --loglevel=error $(NPM) >/dev/null \
+	    && touch $@; \
+	else echo "npm is not installed; its servers' tests will be skipped."; fi
+
+test-servers: $(NODE)/installed
+	@for program in $(PROGRAMS); do \
+	  command -v $$program >/dev/null 2>&1 || test -x /usr/sbin/$$program || missing=1; \
+	done; \
+	test -z "$$missing" || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	    echo "Installing Postfix for the tests ..."; \
-	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postfix; } >/dev/null; \
-	  else echo "Postfix is not installed; its tests will be skipped."; fi; }
+	    echo "Installing $(DEBIAN) for the tests ..."; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN); } >/dev/null; \
+	  else echo "Not all of $(DEBIAN) are installed; some tests will be skipped."; fi; }
 
 test: $(VENV)/installed-dev test-servers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+	@NODE_PATH=$(CURDIR)/$(NODE)/node_modules $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -65,7 +83,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/installed-dev test-servers
-	@$(BIN)/python -m pytest tests/benchmarks -m bench -q -s -p no:randomly --no-cov --timeout=600 $(ARGS)
+	@NODE_PATH=$(CURDIR)/$(NODE)/node_modules $(BIN)/python -m pytest tests/benchmarks -m bench -q -s -p no:randomly --no-cov --timeout=600 $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo outbox build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

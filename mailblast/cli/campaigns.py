@@ -138,43 +138,104 @@ def transport_of(
     rates: Sequence[str] | None,
     clock: Clock,
     pacing: PaceFlags | None = None,
+    token_command: str | None = None,
 ) -> Transport:
-    """Make the provider that is asked for, without opening it.
+    """Make the one provider that is asked for, without opening it; see ``transports_of()``.
+
+    Raises:
+        UsageError: The DSN, a rate or a setting cannot be honoured, or there is more than one DSN.
+    """
+    dsns = dsns_of(settings, (via,) if via else ())
+    if len(dsns) > 1:
+        raise UsageError("MAILBLAST_VIA names several providers.", fix="Give one of them by --via.")
+    flags = TransportFlags(connections, messages_per_connection, tuple(rates or ()), pacing, token_command)
+    return make_transport(settings, dsns[0], flags, clock, is_default=not via and not _configured(settings))
+
+
+class TransportFlags(NamedTuple):
+    """The options about providers, as given."""
+
+    #: Of this process alone.
+    connections: int | None = None
+    messages_per_connection: int | None = None
+    rates: tuple[str, ...] = ()
+    pacing: PaceFlags | None = None
+    #: Prints an access token.
+    token_command: str | None = None
+
+
+def transports_of(
+    settings: Settings, vias: Sequence[str], flags: TransportFlags, clock: Clock
+) -> tuple[Transport, ...]:
+    """Make the providers that are asked for, without opening them: the first, and those that stand in for it.
 
     Args:
         settings: Behind the flags.
-        via: Flag.
-        connections: Flag; of this process alone.
-        messages_per_connection: Flag.
-        rates: Flag.
+        vias: Flag.
+        flags: Hold for each of them.
         clock: Ages and time-outs.
-        pacing: Further flags about the pace.
 
     Raises:
-        UsageError: The DSN, a rate or a setting cannot be honoured.
+        UsageError: A DSN, a rate or a setting cannot be honoured, or two of them do not go together.
     """
-    from mailblast.cli.pacing import PaceFlags, account_file, read_pace_options
-    from mailblast.providers.dsn import parse_dsn
-    from mailblast.providers.registry import make_provider
+    dsns = dsns_of(settings, vias)
+    is_default = not vias and not _configured(settings)
+    transports = tuple(make_transport(settings, dsn, flags, clock, is_default=is_default) for dsn in dsns)
+    if len({transport.provider.leaves_machine for transport in transports}) > 1:
+        raise UsageError(
+            "An outbox cannot stand in for a provider, nor a provider for an outbox: who is written to one counts as "
+            "served, and gets nothing.",
+            fix="Give only providers that send, or only an outbox.",
+        )
+    return transports
 
-    configured = settings.text("MAILBLAST_VIA") or ("smtp" if settings.text("SMTP_HOST") else None)
-    text = via or configured or DEFAULT_VIA
-    dsn = parse_dsn(text)
-    if via and dsn.password is not None:
+
+def dsns_of(settings: Settings, vias: Sequence[str]) -> list[Dsn]:
+    """Return where mail goes: flags, else settings, else the embedded outbox; several in the order of preference.
+
+    Raises:
+        UsageError: One cannot be read, is there twice, or holds a password on the command line.
+    """
+    from mailblast.providers.dsn import parse_dsn, split_dsns
+
+    dsns = [parse_dsn(text) for text in vias or split_dsns(_configured(settings) or DEFAULT_VIA)]
+    if vias and any(dsn.password is not None for dsn in dsns):
         raise UsageError(
             "--via holds a password, and command lines can be read by everybody on this machine.",
             fix="Leave it out of the DSN and set SMTP_PASSWORD in the environment or in .env.",
         )
+    for place, dsn in enumerate(dsns):
+        if dsn in dsns[:place]:
+            raise UsageError(f"{dsn.shown()} is given twice.", fix="Name each provider once.")
+    return dsns
+
+
+def make_transport(
+    settings: Settings, dsn: Dsn, flags: TransportFlags, clock: Clock, *, is_default: bool = False
+) -> Transport:
+    """Make the provider of a DSN, without opening it.
+
+    Raises:
+        UsageError: It, a rate or a setting cannot be honoured.
+    """
+    from mailblast.cli.pacing import PaceFlags, account_file, read_pace_options
+    from mailblast.providers.registry import make_provider
+
     provider = make_provider(
         dsn,
         settings.values,
-        connections=settings.number("MAILBLAST_CONNECTIONS", connections),
-        messages_per_connection=settings.number("MAILBLAST_MESSAGES_PER_CONNECTION", messages_per_connection),
+        connections=settings.number("MAILBLAST_CONNECTIONS", flags.connections),
+        messages_per_connection=settings.number("MAILBLAST_MESSAGES_PER_CONNECTION", flags.messages_per_connection),
+        token_command=flags.token_command,
         clock=clock,
     )
-    asked = read_pace_options(pacing or PaceFlags(), rates or (), settings, dsn)
+    asked = read_pace_options(flags.pacing or PaceFlags(), flags.rates, settings, dsn)
     file = account_file(settings, dsn, provider.name)
-    return Transport(dsn, provider, is_default=not via and not configured, asked=asked, limits_file=file)
+    return Transport(dsn, provider, is_default=is_default, asked=asked, limits_file=file)
+
+
+def _configured(settings: Settings) -> str | None:
+    return settings.text("MAILBLAST_VIA") or ("smtp" if settings.text("SMTP_HOST") else None)
 
 
 def share_of(total: int, index: int, count: int) -> int:

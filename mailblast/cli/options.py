@@ -42,11 +42,33 @@ class Priority(StrEnum):
 
 
 Via = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--via",
         metavar="DSN",
-        help="Where mail goes: outbox:DIR, smtp://user@host:587, smtps://user@host:465, smtp [env: MAILBLAST_VIA].",
+        help="Where mail goes: outbox:DIR, smtp://user@host:587, smtps://user@host:465, smtp. Repeatable: the next "
+        "one takes over when one fails [env: MAILBLAST_VIA].",
+    ),
+]
+OneVia = Annotated[
+    str | None,
+    typer.Option("--via", metavar="DSN", help="Where mail goes, instead of what was asked for [env: MAILBLAST_VIA]."),
+]
+TokenCommand = Annotated[
+    str | None,
+    typer.Option(
+        "--token-command",
+        metavar="COMMAND",
+        help="Prints an access token to log in with, instead of a password [env: MAILBLAST_TOKEN_COMMAND].",
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="WHEN",
+        help="When it is to go: 2026-12-24T09:00, or minutes from now. SendGrid keeps it until then, for others the "
+        "command waits.",
     ),
 ]
 Sender = Annotated[

@@ -13,7 +13,7 @@ from mailblast.cli.terminal import Terminal
 
 def worker(
     queue: options.Queue = None,
-    via: options.Via = None,
+    via: options.OneVia = None,
     connections: options.Connections = None,
     messages_per_connection: options.MessagesPerConnection = None,
     concurrency: Annotated[

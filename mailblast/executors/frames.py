@@ -15,6 +15,7 @@ HEADER = struct.Struct("!I")
 #: How a value is written. Batches and outcomes are nearly all that is sent; as plain tuples they take 2.5 µs a message
 #: at both ends together, where pickling every claim, recipient, outcome and state as what it is takes 5.5.
 PLAIN, BATCH, OUTCOMES = range(3)
+_new = tuple.__new__
 _STATES = tuple(State)
 _NUMBERS = {state: number for number, state in enumerate(_STATES)}
 
@@ -75,11 +76,12 @@ def _unpacked(form: int, value: Any) -> Any:
             sequence,
             tuple(
                 [
-                    Claim(claim_id, Recipient(row, key, address, variables, fields), dated_s, attempts, digest)
-                    for claim_id, row, key, address, variables, fields, dated_s, attempts, digest in claims
+                    # As their own constructors do it, at a third of the time.
+                    _new(Claim, (claim_id, _new(Recipient, (row, key, address, variables, fields)), *rest))
+                    for claim_id, row, key, address, variables, fields, *rest in claims
                 ]
             ),
         )
     if form == OUTCOMES:
-        return [Outcome._make((*each[:4], _STATES[each[4]], *each[5:])) for each in value]
+        return [_new(Outcome, (*each[:4], _STATES[each[4]], *each[5:])) for each in value]
     return value

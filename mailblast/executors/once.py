@@ -45,6 +45,7 @@ async def deliver_claims(
     journal: Journal,
     clock: Clock,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
+    *,
     keys: Keys = _NO_KEYS,
     suppressions: SuppressionList | None = None,
     stand_ins: Sequence[StandIn] = (),

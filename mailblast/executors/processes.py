@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Deaths of one child without a batch finished in between, after which the run stops.
 MAX_DEATHS_IN_ROW = 3
 #: Batches that each child should have: the one it works on, and the next.
-BATCHES_EACH = 8
+BATCHES_EACH = 6
 #: Claims that waited for slow domains in a process that is gone, and go to another one in one batch.
 LATE_AT_ONCE = 100
 #: Children that are told to abort and have not ended by then are killed; their segments tell what they did.

@@ -30,6 +30,7 @@ UNSUBSCRIBE_URL = "unsubscribe_url"
 
 # Headers written here, or that would reach others than the recipient.
 _OURS = frozenset({"from", "to", "cc", "bcc", "subject", "date", "message-id", "reply-to", "sender", "mime-version"})
+_PLAIN_HEADERS = re.compile(rb"(?:[ -~]++\r\n)++").fullmatch
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\r\n")
 _BLANKS = re.compile(r"[ \t]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
@@ -243,6 +244,8 @@ def _check(headers: bytes, *, needs_smtputf8: bool) -> None:
 
     The writers of the lines see to that; this holds also when one of them is changed.
     """
+    if _PLAIN_HEADERS(headers):
+        return
     breaks = headers.count(b"\r\n")
     whole = headers.count(b"\n") == breaks == headers.count(b"\r") and b"\r\n\r\n" not in headers
     if not whole or not (needs_smtputf8 or headers.isascii()) or headers.translate(None, _CONTROLS) != headers:

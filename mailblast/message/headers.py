@@ -28,6 +28,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS = re.compile(r"[ ]*[^ ]+")
 # RFC 5322 section 3.2.3: a phrase of atoms needs no quotes.
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+# Name and address that stand in a header as they are, on one line; "=?" could begin an encoded word.
+_PLAIN_MAILBOX = re.compile(
+    r"(?!.*=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r" <[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?>"
+).fullmatch
 _TO_ESCAPE = re.compile(r'(["\\])')
 # Where an encoded word would begin: written as one, so that readers see these very characters.
 _ENCODED_WORD = "=?"
@@ -104,6 +109,10 @@ def encode_mailbox(name: str, mailbox: Mailbox) -> bytes:
         RowFaultError: The address is none that may be written, or the display name holds a control character.
     """
     display_name, address = mailbox
+    line = f"{display_name} <{address}>"
+    # Most are such, and take a third of the time.
+    if len(line) + len(name) + 2 <= PREFERRED_LINE and _PLAIN_MAILBOX(line):
+        return f"{name}: {line}\r\n".encode()
     check_address(address)
     if not display_name:
         return f"{name}: {address}\r\n".encode()

@@ -52,6 +52,7 @@ HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?")
 HOST_V6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]{1,32})?")
 OPTION_NAME = re.compile(r"[a-z][a-z-]{0,30}")
 MAX_PORT = 65535
+_BLANKS = re.compile(r"(\s+)")
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -92,6 +93,29 @@ class Dsn:
         user = quote(self.user, safe="@+") + (":***@" if self.password is not None else "")
         options = self._shown_options()
         return f"{self.scheme}://{user}{options}" if user or options else self.scheme
+
+
+def split_dsns(text: str) -> list[str]:
+    """Return the DSNs of a text in which blanks stand between them. The folder of an outbox may hold blanks as well."""
+    first, *more = _BLANKS.split(text.strip())
+    found = [first]
+    for blanks, piece in zip(more[::2], more[1::2], strict=True):
+        if _begins_dsn(piece):
+            found.append(piece)
+        else:
+            found[-1] += blanks + piece
+    return found
+
+
+def _begins_dsn(piece: str) -> bool:
+    name, colon, _ = piece.partition(":")
+    name = name.lower()
+    if name in SCHEMES:
+        return bool(colon) or SCHEMES[name].bare
+    from mailblast.providers.presets import find_preset  # noqa: PLC0415 - reads a file, and few DSNs are presets
+
+    # A scheme that nobody knows is told when it is read.
+    return bool(colon) or find_preset(name) is not None
 
 
 def parse_dsn(text: str) -> Dsn:

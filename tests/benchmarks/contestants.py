@@ -1,0 +1,124 @@
+"""Who is measured: the installed program, and what others would use. Each returns messages a second.
+
+Of ours the whole command counts, from the start of the interpreter to the last record in the journal. Of rivals only
+their sending does, by their own clock. Connections: ours are renewed after 100 messages, its default; those of rivals
+never.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.mailing_of_size import list_of, template_of
+from servers.availability import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.cases import Case
+
+RIVALS = Path(__file__).parent / "rivals"
+ONE, AUTO = "mailblast", "mailblast, auto"
+NODEMAILER, PLAIN, SOURCE = "nodemailer", "plain Python", "smtp-source"
+#: Longest time for one run.
+RUN_S = 1_200
+#: Share of the messages that a slower sender gets where its processor is the limit, and where the path is.
+SHARES = {NODEMAILER: (4, 4), PLAIN: (10, 4), SOURCE: (1, 4)}
+
+
+class Place(NamedTuple):
+    """Where a case takes place; files are in the current folder."""
+
+    port: int
+    #: Bytes of one whole message of ours, for those who make none of their own.
+    message_bytes: int
+    #: Trusted certificates; None for no TLS.
+    ca_file: Path | None
+    #: RSA key; None for no signature.
+    dkim_key: Path | None
+    attachment: Path | None
+
+
+def bulk_words(case: Case, place: Place) -> list[str]:
+    """Return the words of the command for a case, its list left out."""
+    html, _ = template_of(case.size_bytes)
+    tls = f"smtps://127.0.0.1:{place.port}?ca={place.ca_file}" if place.ca_file else f"smtp://127.0.0.1:{place.port}"
+    words = ["-t", html, "-s", "Welcome, {{ name }}", "--via", tls, "--from", "sender@example.com", "-q", "--json"]
+    words += ["--connections", str(case.connections)]
+    if place.dkim_key:
+        words += ["--dkim", "bench@example.com", "--dkim-key", str(place.dkim_key)]
+    if place.attachment:
+        words += ["--attach", str(place.attachment)]
+    return words
+
+
+def mailblast(case: Case, place: Place, *options: str) -> float:
+    """Send with the program."""
+    shutil.rmtree(".mailblast", ignore_errors=True)
+    words = [sys.executable, "-m", "mailblast", "bulk", list_of(case.rows), *bulk_words(case, place), *options]
+    started = time.perf_counter()
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RUN_S)
+    seconds = time.perf_counter() - started
+    assert done.returncode == 0, done.stderr
+    assert case.rows == json.loads(done.stdout)["counts"]["accepted"]
+    return case.rows / seconds
+
+
+def rival(name: str, command: list[str], case: Case, place: Place) -> float:
+    """Send with one of the programs in ``rivals``."""
+    rows = _share(name, case)
+    more: dict[str, object] = {}
+    if place.ca_file:
+        more["ca"] = str(place.ca_file)
+    if place.attachment:
+        more["attachment"] = str(place.attachment)
+    if place.dkim_key:
+        more["dkim"] = {"domain": "example.com", "selector": "bench", "key": str(place.dkim_key)}
+    words = [*command, "127.0.0.1", str(place.port), list_of(rows), *template_of(case.size_bytes)]
+    words += [str(case.connections), json.dumps(more)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RUN_S)
+    assert done.returncode == 0, done.stderr
+    sent, seconds = done.stdout.split()
+    assert rows == int(sent)
+    return rows / float(seconds)
+
+
+def smtp_source(case: Case, place: Place) -> float:
+    """Send with Postfix's generator: no list, no template, no journal, four round trips a message."""
+    rows = _share(SOURCE, case)
+    words = [program("smtp-source", "postfix"), "-s", str(case.connections), "-m", str(rows), "-d"]
+    words += ["-l", str(place.message_bytes), f"127.0.0.1:{place.port}"]
+    started = time.perf_counter()
+    subprocess.run(words, check=True, timeout=RUN_S, capture_output=True)
+    return rows / (time.perf_counter() - started)
+
+
+def contestants(case: Case, place: Place) -> dict[str, Callable[[], float]]:
+    """Return those who can do what a case asks for and are installed, by name."""
+    found: dict[str, Callable[[], float]] = {
+        ONE: lambda: mailblast(case, place),
+        AUTO: lambda: mailblast(case, place, "--processes", "auto"),
+    }
+    if not case.rivals:
+        return found
+    node = shutil.which("node")
+    if node and (Path(os.environ.get("NODE_PATH", "-")) / "nodemailer").is_dir():
+        nodemailer = [node, str(RIVALS / "nodemailer_pool.cjs")]
+        found[NODEMAILER] = lambda: rival(NODEMAILER, nodemailer, case, place)
+    plain = [sys.executable, str(RIVALS / "plain_python.py")]
+    found[PLAIN] = lambda: rival(PLAIN, plain, case, place)
+    # It speaks neither TLS nor DKIM.
+    if not case.tls and not case.dkim:
+        found[SOURCE] = lambda: smtp_source(case, place)
+    return found
+
+
+def _share(name: str, case: Case) -> int:
+    return max(case.rows // SHARES[name][case.round_trip_ms > 0], 2 * case.connections)
