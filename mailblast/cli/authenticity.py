@@ -15,6 +15,8 @@ from mailblast.model.campaign import Dkim, Keys, ListHeaders
 from mailblast.model.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mailblast.cli.campaigns import Transport
     from mailblast.cli.settings import Settings
     from mailblast.model.campaign import Campaign
@@ -88,6 +90,11 @@ def authenticity_of(
             notices += _warnings(dkim, keys, options, settings, sender_address)
     list_headers = list_headers_of(options, settings)
     return Authenticity(dkim, list_headers, keys, options.inline_css, tuple(notices))
+
+
+def signed_by_us(transports: Sequence[Transport]) -> Transport:
+    """Return the first provider that does not sign messages itself, where there is one."""
+    return next((each for each in transports if each.dsn.scheme not in SIGNING_PROVIDERS), transports[0])
 
 
 def keys_of(settings: Settings, dkim_key: Path | None) -> Keys:

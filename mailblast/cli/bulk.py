@@ -68,6 +68,7 @@ def bulk(
     connections: options.Connections = None,
     messages_per_connection: options.MessagesPerConnection = None,
     rate: options.Rates = None,
+    token_command: options.TokenCommand = None,
     domain_rate: options.DomainRates = None,
     daily_cap: options.DailyCap = None,
     warm_up: options.WarmUp = False,
@@ -80,6 +81,13 @@ def bulk(
             help="How long to try deferred recipients again: 90s, 30m, 2h, 0 for one try. [default: 1h]",
         ),
     ] = None,
+    suppress_hard_bounces: Annotated[
+        bool,
+        typer.Option(
+            "--suppress-hard-bounces", help="Put who does not exist, says their server, on the do-not-mail list."
+        ),
+    ] = False,
+    at: options.At = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Send to N recipients at most in this run.")
     ] = None,
@@ -148,6 +156,9 @@ def bulk(
         raise UsageError("--dry-run and --test-to exclude each other.", fix="Give one of them.")
     if wait and queue is None:
         raise UsageError("--wait is for --queue redis://…", fix="Without --queue the command stays anyway.")
+    if at is not None and (test_to or queue is not None):
+        what = "--test-to sends at once" if test_to else "what is queued goes when a worker is there"
+        raise UsageError(f"--at is for the run itself; {what}.", fix="Leave one of the two out.")
     settings = Settings.load()
     given = BulkOptions(
         list_source=list_,
@@ -155,7 +166,7 @@ def bulk(
         subject=subject,
         sender=sender,
         reply_to=reply_to,
-        via=via,
+        via=tuple(via or ()),
         campaign=campaign,
         key=key,
         attach=AttachOptions(tuple(attach or ()), attach_folder, compress, stdin_reader="LIST" if list_ == "-" else ""),
@@ -190,6 +201,9 @@ def bulk(
         json_log=log_format is options.LogFormat.JSON,
         queue=queue_of(settings, queue),
         wait=wait,
+        token_command=token_command,
+        at=at,
+        suppress_hard_bounces=suppress_hard_bounces,
         priority=list(options.Priority).index(priority),
         watching=WatchSettings.of(
             settings,

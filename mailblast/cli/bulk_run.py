@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop, outcome_text
+from mailblast.cli.at import keeps_mail, read_at, wait_for
 from mailblast.cli.attachments import load_attachments
-from mailblast.cli.authenticity import authenticity_of
-from mailblast.cli.child_process import ChildOptions, command, make_spares
+from mailblast.cli.authenticity import authenticity_of, signed_by_us
+from mailblast.cli.bulk_routes import BulkRoute
+from mailblast.cli.child_process import make_spares
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
 from mailblast.cli.rehearsal import rehearse
 from mailblast.cli.test_message import send_test_message
 from mailblast.cli.watch import tell_not_begun
 from mailblast.clock import SystemClock
-from mailblast.delivery.composer import Composer
 from mailblast.delivery.intake import Selection
-from mailblast.delivery.pipeline import Pipeline
 from mailblast.errors import JournalError, MailblastError, UsageError
-from mailblast.executors.child import ChildWork
-from mailblast.executors.inline import InlineExecutor
-from mailblast.executors.processes import ProcessesExecutor
+from mailblast.executors.failover import FailoverExecutor, open_first
 from mailblast.executors.queue.files import is_queued
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.journal import ClaimPolicy, Journal
@@ -32,12 +30,13 @@ from mailblast.model.campaign import Campaign
 from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
 from mailblast.recipients.recipients import RecipientSettings, read_recipients
+from mailblast.recipients.suppression import SuppressionList
 from mailblast.render.inline_images import with_inline_images
 from mailblast.render.renderer import Renderer
 from mailblast.render.template import fingerprint, load_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mailblast.cli.attachments import AttachOptions
@@ -49,13 +48,14 @@ if TYPE_CHECKING:
     from mailblast.cli.terminal import Terminal
     from mailblast.cli.watch import WatchSettings
     from mailblast.delivery.pace import Pace
-    from mailblast.executors.executor import Executor, MakeExecutor, OnDone, OnOutcome
+    from mailblast.executors.executor import Executor, OnDone, OnOutcome
     from mailblast.executors.spares import Spare
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Template
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Snapshot
+    from mailblast.providers.provider import Provider
 
 #: A first run of more recipients than this to a real provider is asked about on a terminal.
 ASK_ABOVE = 1000
@@ -70,7 +70,7 @@ class BulkOptions:
     subject: str | None
     sender: str | None
     reply_to: str | None
-    via: str | None
+    via: tuple[str, ...]
     campaign: str | None
     key: str | None
     attach: AttachOptions
@@ -100,6 +100,9 @@ class BulkOptions:
     queue: str | None = None
     wait: bool = False
     priority: int = 1
+    token_command: str | None = None
+    at: str | None = None
+    suppress_hard_bounces: bool = False
 
     @property
     def selection(self) -> Selection:
@@ -128,6 +131,12 @@ def run_bulk(options: BulkOptions, settings: Settings, terminal: Terminal) -> in
         if options.test_to:
             return send_test_message(job, options.test_to)
         if options.queue is not None:
+            if len(job.transports) > 1:
+                raise UsageError("What is queued goes by one provider.", fix="Give --via once, or leave --queue out.")
+            if options.token_command is not None:
+                raise UsageError(
+                    "--token-command is not queued.", fix="Set MAILBLAST_TOKEN_COMMAND where the worker runs."
+                )
             from mailblast.cli.queueing import queue_bulk
 
             return queue_bulk(job)
@@ -156,21 +165,26 @@ class BulkJob:
         pictures = with_inline_images(load_template(options.template, subject=options.subject))
         self.template: Template = pictures.template
         self._pictures = pictures.attachments
-        self.transport: Transport = campaigns.transport_of(
-            settings,
-            options.via,
-            connections=options.connections,
-            messages_per_connection=options.messages_per_connection,
-            rates=options.rates,
-            clock=self.clock,
-            pacing=options.pacing,
+        flags = campaigns.TransportFlags(
+            options.connections,
+            options.messages_per_connection,
+            options.rates,
+            options.pacing,
+            options.token_command,
         )
+        self.transports = campaigns.transports_of(settings, options.via, flags, self.clock)
+        #: The first, which the others stand in for.
+        self.transport: Transport = self.transports[0]
+        #: Unix seconds when it is to go; None for now.
+        self.when_s = read_at(options.at, self.transports, self.clock)
         self.provider = self.transport.provider
         self._spares = self._make_spares()
         self.notices = campaigns.show_notices(settings, self.transport)
         self._sender = campaigns.sender_of(settings, options.sender, self.template, self.provider)
         self._reply_to = campaigns.reply_to_of(settings, options.reply_to, self.template)
-        self._authenticity = authenticity_of(options.authenticity, settings, self.transport, self._sender.address)
+        self._authenticity = authenticity_of(
+            options.authenticity, settings, signed_by_us(self.transports), self._sender.address
+        )
         self.keys = self._authenticity.keys
         self.notices += self._authenticity.notices
         self.reader: RowReader = stack.enter_context(
@@ -182,7 +196,9 @@ class BulkJob:
         if UNSUBSCRIBE_URL not in (self.reader.columns or ()):
             self.notices += self._authenticity.notices_on(renderer.variables)
         self._attached = load_attachments(options.attach, settings, terminal, stack)
-        self.check_attachments()
+        self.check_attachments(self.provider)
+        #: Who must not be mailed.
+        self.suppressions = stack.enter_context(SuppressionList(settings.home))
         MessageBuilder(self._campaign("check"), self.keys)
 
     def read(self, reader: RowReader) -> Iterator[Recipient | BadRow]:
@@ -199,9 +215,9 @@ class BulkJob:
         campaign = self._authenticity.on(self._attached.on(campaign))
         return campaign._replace(attachments=(*self._pictures, *campaign.attachments))
 
-    def check_attachments(self) -> None:
-        """Refuse what the provider would not take, by what is known of it by now."""
-        check_total_size(self._attached.attachments, self.provider.limits.size_bytes, provider=self.provider.name)
+    def check_attachments(self, provider: Provider) -> None:
+        """Refuse what a provider would not take, by what is known of it by now."""
+        check_total_size(self._attached.attachments, provider.limits.size_bytes, provider=provider.name)
 
     def run(self) -> int:
         """Send, and return the exit code."""
@@ -209,14 +225,18 @@ class BulkJob:
         if is_queued(journal.folder):
             raise UsageError(
                 f"Campaign '{options.name}' is queued.",
-                fix=f"Deliver it with 'mailblast worker', add to it with --queue, or end it: mailblast cancel {options.name}.",
+                fix="Deliver it with 'mailblast worker', add to it with --queue, or end it: "
+                f"mailblast cancel {options.name}.",
             )
         counts = journal.counts()
         self.refuse_after_outbox(journal, accepted=counts[State.ACCEPTED])
         if not any(counts.values()) and not self.may_start():
             self.terminal.warn("mailblast: nothing was sent.")
             return ExitCode.USAGE
-        start = journal.begin_run(provider=self.provider.name, template_fingerprint=fingerprint(self.template))
+        if self.when_s is not None and not keeps_mail(self.provider):
+            wait_for(self.when_s, self.terminal, self.clock)
+        names = ", ".join(dict.fromkeys(transport.provider.name for transport in self.transports))
+        start = journal.begin_run(provider=names, template_fingerprint=fingerprint(self.template))
         if start.template_changed:
             self.terminal.note(
                 f"mailblast: the template has changed since the last run of '{options.name}'; who has been sent the "
@@ -280,53 +300,48 @@ class BulkJob:
 
     async def _deliver(self, journal: Journal) -> tuple[RunResult, Snapshot]:
         options = self.options
+        routes = [BulkRoute(self, each, journal, choice) for choice, each in enumerate(self.transports)]
         # Compiled and connected here first, so that a mistake is told once and before anything starts.
-        Composer(self.campaign(journal), self.keys)
-        await self.provider.open()
+        routes[0].composer()
         try:
-            self.check_attachments()
-        except UsageError:
-            await self.provider.close()
-            raise
-        # Only now: some providers tell their limits when they are opened.
-        pace = self.make_pace()
-        self.stack.callback(pace.close)
-        processes = self._processes(pace)
-        if processes > 1:
-            await self.provider.close()
-        try:
+            opened = await open_first(routes, lambda switch: self.terminal.warn(f"mailblast: {switch}"))
             monitor = Monitor(
                 self.clock,
                 total_bytes=self.reader.size_bytes,
-                rate_limit_per_s=pace.per_second,
+                rate_limit_per_s=_rate_of(routes),
             )
-            settings = RunSettings(
-                options.batch_size,
-                options.batches,
-                options.retry_for_s,
-                options.selection,
-                options.policy,
-                rate_limit_per_s=pace.per_second,
-            )
-            make_executor = (
-                self._many(journal, settings, pace, processes)
-                if processes > 1
-                else self._inline(journal, settings, pace)
-            )
+
+            def make_executor(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
+                if len(opened) == 1:
+                    return opened[0].make_executor(on_outcome, on_done)
+                return FailoverExecutor(
+                    opened,
+                    self.clock,
+                    on_outcome=on_outcome,
+                    on_done=on_done,
+                    on_switch=lambda switch: watch.switched(str(switch)),
+                )
+
             run = CampaignRun(
                 journal,
                 make_executor,
                 Source(self.recipients, campaigns.may_block(options.list_source), self.reader.position_bytes),
-                settings,
+                self._run_settings(_rate_of(routes)),
                 clock=self.clock,
                 monitor=monitor,
+                suppressions=self.suppressions,
             )
+
+            def refresh() -> None:
+                run.rate_limit_per_s = _rate_of(routes)
+                run.note_progress()
+
             async with outcome_text.shown(
                 self.terminal,
                 monitor,
-                run.note_progress,
+                refresh,
                 title=options.name,
-                provider=self.provider.name,
+                provider=opened[0].name,
                 json_log=options.json_log,
                 clock=self.clock,
                 watching=options.watching,
@@ -336,67 +351,40 @@ class BulkJob:
                 # Before connections are closed, which takes its time and is no part of the rate.
                 return result, monitor.snapshot()
         finally:
-            await self.provider.close()
+            for route in routes:
+                await route.close()
 
-    def make_pace(self) -> Pace:
+    def _run_settings(self, rate_limit_per_s: float | None) -> RunSettings:
+        options = self.options
+        return RunSettings(
+            options.batch_size,
+            options.batches,
+            options.retry_for_s,
+            options.selection,
+            options.policy,
+            suppress_hard_bounces=options.suppress_hard_bounces,
+            rate_limit_per_s=rate_limit_per_s,
+        )
+
+    def make_pace(self, transport: Transport) -> Pace:
         """Return what keeps to the limits; tell where others do not keep to them, or the past is not known."""
-        pace = self.transport.make_pace(self.clock)
+        pace = transport.make_pace(self.clock)
         if pace.trouble:
             self.terminal.warn(
                 f"mailblast: limits are kept by this run alone, and forgotten at its end: {pace.trouble} "
-                f"({self.transport.limits_file})."
+                f"({transport.limits_file})."
             )
         if pace.damaged:
             self.terminal.warn(
-                f"mailblast: {self.transport.limits_file} was damaged and is made anew; what was sent today before is "
+                f"mailblast: {transport.limits_file} was damaged and is made anew; what was sent today before is "
                 "not counted."
             )
         return pace
 
-    def _processes(self, pace: Pace) -> int:
-        # Limits that are not shared would be kept by each process for itself.
-        return 1 if pace.trouble else min(self.options.processes, self.provider.limits.concurrency)
-
-    def _inline(self, journal: Journal, settings: RunSettings, pace: Pace) -> MakeExecutor:
-        def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
-            pipeline = Pipeline(
-                Composer(self.campaign(journal), self.keys, composition=self.provider.wants_composition),
-                journal.segment(),
-                pace,
-                provider_name=self.provider.name,
-                clock=self.clock,
-                on_outcome=on_outcome,
-            )
-            batches = settings.batches_in_flight
-            return InlineExecutor(pipeline, self.provider, self.clock, batches_in_flight=batches, on_done=on_done)
-
-        return make
-
-    def _many(self, journal: Journal, settings: RunSettings, pace: Pace, processes: int) -> MakeExecutor:
-        options = self.options
-        dkim_key = options.authenticity.dkim_key
-        shared = ChildOptions(
-            options.via,
-            1,
-            options.messages_per_connection,
-            processes,
-            dkim_key=str(dkim_key) if dkim_key is not None else None,
-        )
-
-        def make(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
-            return ProcessesExecutor(
-                lambda index, fd: command(index, fd, self.transport, shared),
-                ChildWork(self.campaign(journal), journal.folder, options.durable, pace.resolved()),
-                journal,
-                self.clock,
-                count=processes,
-                batches_in_flight=settings.batches_in_flight,
-                on_outcome=on_outcome,
-                on_done=on_done,
-                spares=self._spares,
-            )
-
-        return make
+    def take_spares(self) -> list[Spare]:
+        """Return the processes that were made ahead, once."""
+        spares, self._spares = self._spares, []
+        return spares
 
     def _make_spares(self) -> list[Spare]:
         """Make the processes of the run ahead: before anything is opened that they must not share, such as the list."""
@@ -425,6 +413,11 @@ class BulkJob:
         return count <= ASK_ABOVE or self.terminal.ask(
             f"Send '{self.template.name}' to {count:,} recipients by {self.provider.name}?"
         )
+
+
+def _rate_of(routes: Sequence[BulkRoute]) -> float | None:
+    """Return the rate that the provider in use allows."""
+    return next((route.pace.per_second for route in routes if route.pace is not None), None)
 
 
 def _exit_code(result: RunResult) -> int:

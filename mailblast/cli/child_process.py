@@ -20,6 +20,8 @@ from mailblast.executors import spares
 from mailblast.executors.child import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mailblast.cli.campaigns import Transport
     from mailblast.executors.spares import Spare
     from mailblast.model.campaign import Keys
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class ChildOptions(NamedTuple):
     """The flags of the run that concern a child's provider, and its share of the connections."""
 
-    via: str | None
+    via: Sequence[str]
     connections: int
     messages_per_connection: int | None
     processes: int
@@ -37,6 +39,10 @@ class ChildOptions(NamedTuple):
     number: int = 0
     #: File of the DKIM key; None where the settings say.
     dkim_key: str | None = None
+    #: Which of the run's providers it goes by, from 0.
+    choice: int = 0
+    #: Prints an access token.
+    token_command: str | None = None
 
 
 def command(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
@@ -69,14 +75,12 @@ def work(fd: int, words: str) -> None:
 
     def make_provider() -> Provider:
         # How fast it may go comes with the work.
-        return campaigns.transport_of(
-            Settings.load(),
-            options.via,
-            connections=options.connections,
-            messages_per_connection=options.messages_per_connection,
-            rates=None,
-            clock=clock,
-        ).provider
+        settings = Settings.load()
+        dsn = campaigns.dsns_of(settings, options.via)[options.choice]
+        flags = campaigns.TransportFlags(
+            options.connections, options.messages_per_connection, token_command=options.token_command
+        )
+        return campaigns.make_transport(settings, dsn, flags, clock).provider
 
     def make_keys() -> Keys:
         return keys_of(Settings.load(), Path(options.dkim_key) if options.dkim_key is not None else None)

@@ -98,6 +98,9 @@ class ServerRun:
         # What earlier runs of this command have not taken home; then what the server may have lost.
         take_home(store, token, journal.fold)
         journal.begin_run(provider=job.provider.name, template_fingerprint=fingerprint(job.template))
+        if not store.info(token):
+            # It is new, was over, or is lost; nobody will hand on what may be left of it.
+            store.drop_batches(token)
         store.restore(token, journal.settled_codes())
         document = to_document(campaign, delivery, self._put_blob)
         document["files"] = with_included_files(campaign.template)
@@ -143,7 +146,14 @@ class ServerRun:
             make,
             Source(job.recipients, campaigns.may_block(options.list_source), job.reader.position_bytes),
             # Second tries are the workers'.
-            RunSettings(options.batch_size, options.batches, 0.0, options.selection, options.policy),
+            RunSettings(
+                options.batch_size,
+                options.batches,
+                0.0,
+                options.selection,
+                options.policy,
+                suppress_hard_bounces=options.suppress_hard_bounces,
+            ),
             clock=job.clock,
             monitor=monitor,
             suppressions=job.stack.enter_context(SuppressionList(job.settings.home)),

@@ -37,7 +37,7 @@ def delivery_of(job: BulkJob) -> Delivery:
     options, pacing = job.options, job.options.pacing
     dkim_key = options.authenticity.dkim_key
     return Delivery(
-        options.via,
+        options.via[0] if options.via else None,
         options.connections,
         options.messages_per_connection,
         options.rates,
@@ -54,6 +54,7 @@ def delivery_of(job: BulkJob) -> Delivery:
         job.provider.name,
         fingerprint(job.template),
         options.priority,
+        suppress_hard_bounces=options.suppress_hard_bounces,
     )
 
 

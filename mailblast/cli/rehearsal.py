@@ -84,8 +84,13 @@ class Rehearsal:
 
     def _try(self, batch: Batch) -> None:
         self._journal.release(batch.claims)
+        suppressed = self._job.suppressions.suppressed([claim.recipient.address for claim in batch.claims])
         for claim in batch.claims:
             recipient = claim.recipient
+            if recipient.address in suppressed:
+                # As a run does: who may have it already stays in doubt.
+                self.counts[State.SUPPRESSED if claim.digest is None else State.IN_DOUBT] += 1
+                continue
             try:
                 message = self._composer.compose(claim)
             except RowFaultError as fault:

@@ -55,6 +55,8 @@ def send(
     sender: options.Sender = None,
     reply_to: options.ReplyTo = None,
     via: options.Via = None,
+    token_command: options.TokenCommand = None,
+    at: options.At = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -111,7 +113,9 @@ def send(
         ),
         sender=sender,
         reply_to=reply_to,
-        via=via,
+        via=tuple(via or ()),
+        token_command=token_command,
+        at=at,
     )
 
 

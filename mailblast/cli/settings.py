@@ -62,14 +62,16 @@ TABLES = {
         for name in ("domain", "selector", "key", "ed25519-selector", "ed25519-key")
     },
 }
-SECRET_NAMES = frozenset({
-    "SMTP_PASSWORD",
-    "SENDGRID_API_KEY",
-    "MAILBLAST_UNSUBSCRIBE_SECRET",
-    "MAILBLAST_ALERT_WEBHOOK",
-    "MAILBLAST_DKIM_KEY",
-    "MAILBLAST_DKIM_ED25519_KEY",
-})
+SECRET_NAMES = frozenset(
+    {
+        "SMTP_PASSWORD",
+        "SENDGRID_API_KEY",
+        "MAILBLAST_UNSUBSCRIBE_SECRET",
+        "MAILBLAST_ALERT_WEBHOOK",
+        "MAILBLAST_DKIM_KEY",
+        "MAILBLAST_DKIM_ED25519_KEY",
+    }
+)
 
 
 class Settings:

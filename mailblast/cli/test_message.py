@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop
 from mailblast.cli.exit_codes import ExitCode
-from mailblast.errors import ListError
-from mailblast.executors.once import deliver_claims
+from mailblast.errors import ListError, UsageError
+from mailblast.executors.once import StandIn, deliver_claims
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.outcome import State
 from mailblast.model.recipient import Recipient
@@ -22,11 +23,27 @@ def send_test_message(job: BulkJob, test_to: str) -> int:
     first = next((row for row in job.recipients if isinstance(row, Recipient)), None)
     if first is None:
         raise ListError(f"{job.reader.name} has no valid row to take a test message from.")
+    on_list = job.suppressions.suppressed([address]).get(address)
+    if on_list is not None:
+        raise UsageError(
+            f"--test-to {address} is on the do-not-mail list ({on_list.reason.value}: {on_list.subject}).",
+            fix=f"Give another address, or take it off: mailblast suppress remove {on_list.subject}",
+        )
     # A scratch journal gives the claim its number and date and keeps nothing.
     journal = Journal.scratch(clock=job.clock)
     job.stack.callback(journal.close)
     claims = journal.claim([first._replace(address=address, key=address)], ClaimPolicy()).claims
-    work = deliver_claims(claims, job.campaign(journal), job.provider, job.make_pace, journal, job.clock, keys=job.keys)
+    first_route, *others = [StandIn(each.provider, functools.partial(job.make_pace, each)) for each in job.transports]
+    work = deliver_claims(
+        claims,
+        job.campaign(journal),
+        *first_route,
+        journal,
+        job.clock,
+        keys=job.keys,
+        stand_ins=others,
+        on_switch=lambda switch: job.terminal.warn(f"mailblast: {switch}"),
+    )
     (outcome,), stopped = loop.run(work)
     if stopped is not None:
         raise stopped
@@ -41,7 +58,7 @@ def send_test_message(job: BulkJob, test_to: str) -> int:
             "row": first.row,
             "outcome": outcome.state.value,
             "reason": outcome.text,
-            "provider": job.provider.name,
+            "provider": outcome.provider or job.provider.name,
             "provider_id": outcome.provider_id,
         }
     )

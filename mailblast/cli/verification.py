@@ -218,20 +218,20 @@ class Verification:
             found.append(SigningKey(names.domain, names.ed25519_selector, keys.dkim_ed25519))
         return found
 
-    def provider(self, via: str | None) -> Iterator[Check]:
-        """Yield findings about the provider."""
+    def provider(self, via: tuple[str, ...], token_command: str | None) -> Iterator[Check]:
+        """Yield findings about the provider, and about those that stand in for it."""
         from mailblast.checks.provider_check import check_provider
         from mailblast.cli import campaigns, loop
         from mailblast.clock import SystemClock
 
-        transport = campaigns.transport_of(
-            self._settings, via, connections=None, messages_per_connection=None, rates=None, clock=SystemClock()
-        )
-        for notice in campaigns.show_notices(self._settings, transport):
+        flags = campaigns.TransportFlags(token_command=token_command)
+        transports = campaigns.transports_of(self._settings, via, flags, SystemClock())
+        for notice in campaigns.show_notices(self._settings, transports[0]):
             self._terminal.warn(f"mailblast: {notice}")
         text = self._sender or self._settings.text("MAILBLAST_FROM")
         sender = campaigns.mailbox(text, "--from").address if text else None
-        yield from loop.run(check_provider(transport.provider, sender))
+        for transport in transports:
+            yield from loop.run(check_provider(transport.provider, sender))
 
     def _lookup(self) -> DnsLookup:
         from mailblast.checks.dns_lookup import DnsLookup

@@ -32,6 +32,7 @@ def verify(
     reply_to: options.ReplyTo = None,
     unsubscribe: options.Unsubscribe = None,
     via: options.Via = None,
+    token_command: options.TokenCommand = None,
     key: Annotated[
         str | None,
         typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
@@ -96,9 +97,9 @@ def verify(
         if message is not None:
             parts.append(verification.message(message))
         if domain is not None:
-            parts.append(verification.domain(domain, via, dkim, dkim_key, address))
+            parts.append(verification.domain(domain, via[0] if via else None, dkim, dkim_key, address))
         if via is not None or not parts:
-            parts.append(verification.provider(via))
+            parts.append(verification.provider(tuple(via or ()), token_command))
         report = VerifyReport(terminal)
         complete = True
         try:

@@ -101,6 +101,10 @@ class Watch:
         self._update_metrics()
         self._show_troubles()
 
+    def switched(self, text: str) -> None:
+        """Tell that the run goes on with another provider."""
+        self._tell(Alert(AlertKind.FAILOVER, text), self._monitor.snapshot())
+
     def ended(self, stopped: MailblastError | None) -> None:
         """Tell that the run has ended, where it was stopped, and give the last figures."""
         if stopped is not None:

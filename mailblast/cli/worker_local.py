@@ -168,7 +168,12 @@ class LocalWorker:
             run = QueuedRun(
                 journal,
                 make,
-                RunSettings(delivery.batch_size, delivery.batches, rate_limit_per_s=pace.per_second),
+                RunSettings(
+                    delivery.batch_size,
+                    delivery.batches,
+                    suppress_hard_bounces=delivery.suppress_hard_bounces,
+                    rate_limit_per_s=pace.per_second,
+                ),
                 clock=clock,
                 monitor=monitor,
                 patience_until_s=delivery.queued_s + delivery.retry_for_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mailblast.message.builder import PLACEHOLDER_NAME
+from mailblast.message.builder import display_name
 from mailblast.model.campaign import Mailbox
 from mailblast.model.message import Composition
 from mailblast.render.slots import SlotRenderer
@@ -13,14 +13,13 @@ from mailblast.render.slots import SlotRenderer
 if TYPE_CHECKING:
     from mailblast.model.campaign import Campaign
     from mailblast.model.message import Content, Message
-    from mailblast.model.recipient import Claim, Recipient
+    from mailblast.model.recipient import Claim
 
 # What such a provider writes itself: from the composition's other fields, or as only it can.
 _THEIRS = frozenset(
     {"from", "to", "reply-to", "subject", "date", "message-id", "mime-version", "dkim-signature", "sender"}
 )
 _FOLD = re.compile(r"\r\n(?=[ \t])")
-_BLANKS = re.compile(r"[ \t]+")
 
 
 class CompositionMaker:
@@ -49,7 +48,7 @@ class CompositionMaker:
         return Composition(
             self._sender,
             self._reply_to,
-            Mailbox(_display_name(recipient), recipient.address),
+            Mailbox(display_name(recipient), recipient.address),
             content,
             further_headers(message),
             self._attachments,
@@ -70,10 +69,3 @@ def further_headers(message: Message) -> tuple[tuple[str, str], ...]:
         if lowered not in _THEIRS and not lowered.startswith("content-"):
             found.append((name, value.strip(" ")))
     return tuple(found)
-
-
-def _display_name(recipient: Recipient) -> str:
-    name = recipient.variables.get("name")
-    if not isinstance(name, str) or (name == PLACEHOLDER_NAME and recipient.fields.get("name") != name):
-        return ""
-    return _BLANKS.sub(" ", name).strip(" ")

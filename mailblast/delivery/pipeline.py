@@ -251,13 +251,18 @@ class Pipeline:
             self._pace.give_back()
         if decision.slows is not None or self._slowed:
             self._note_pace(work, decision, attempt)
-        if decision.action is Action.SETTLE:
+        if decision.action is Action.STOP:
+            # Before its outcome, which is unsent because of that.
+            self._consider_stopping(decision.action, attempt)
+            self._settle(work, State.UNSENT, attempt)
+        elif decision.action is Action.SETTLE:
             self._settle(work, decision.state, attempt, charged=1)
         elif decision.action is Action.REQUEUE and self.stopped is None:
             self._requeue(work, decision, attempt)
         else:
             self._settle(work, State.UNSENT, attempt)
-        self._consider_stopping(decision.action, attempt)
+        if decision.action is not Action.STOP:
+            self._consider_stopping(decision.action, attempt)
         if (self._closed or self.stopped is not None) and not self._in_flight:
             self._changed.set()
 

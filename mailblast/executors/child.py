@@ -14,7 +14,7 @@ from mailblast.delivery.pipeline import Pipeline
 from mailblast.errors import MailblastError, RunInterruptedError
 from mailblast.executors.executor import DRAIN_S
 from mailblast.executors.frames import Channel
-from mailblast.executors.inline import InlineExecutor
+from mailblast.executors.inline import MAX_RECONNECTS, InlineExecutor
 from mailblast.journal.segment import Segment
 from mailblast.model.campaign import Keys
 
@@ -46,6 +46,8 @@ class ChildWork(NamedTuple):
     durable: bool
     #: The limits that all processes keep together.
     pace: PaceSettings = UNLIMITED
+    #: Times its provider is asked to connect again.
+    reconnects: int = MAX_RECONNECTS
 
 
 async def serve(
@@ -101,7 +103,14 @@ async def _deliver(channel: Channel, work: ChildWork, provider: Provider, clock:
         on_outcome=lambda _: None,
     )
     executor = InlineExecutor(
-        pipeline, provider, clock, batches_in_flight=BATCHES_IN_FLIGHT, on_done=done, group=1, on_late=late
+        pipeline,
+        provider,
+        clock,
+        batches_in_flight=BATCHES_IN_FLIGHT,
+        on_done=done,
+        group=1,
+        on_late=late,
+        reconnects=work.reconnects,
     )
     _end_in_good_order(executor)
     telling = asyncio.gather(_tell_when_stopped(pipeline, channel), _tell_what_limits(pipeline, channel))

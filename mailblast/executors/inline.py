@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Times the provider is asked to connect again, without one message answered in between, before the run stops.
 MAX_RECONNECTS = 6
+#: Likewise where another provider stands by to go on: about 4 s in all.
+MAX_RECONNECTS_BEFORE_ANOTHER = 3
 #: Waits before these: 0.5, 1, 2 … seconds; about half a minute in all, enough for a server's restart.
 RECONNECT_BASE_S = 0.5
 
@@ -37,6 +39,7 @@ class InlineExecutor:
         on_done: Called with the outcomes of finished batches, several at a time.
         group: How many outcomes that should be; 1 for each batch by itself.
         on_late: Called with a batch whose rest waits for slow domains, before what is done of it is handed on.
+        reconnects: Times the provider is asked to connect again, without one message answered in between.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class InlineExecutor:
         on_done: Callable[[Sequence[Outcome]], None],
         group: int = GROUP,
         on_late: Callable[[Batch], None] = lambda _: None,
+        reconnects: int = MAX_RECONNECTS,
     ) -> None:
         self.stopping = pipeline.stopping
         self._pipeline = pipeline
@@ -57,6 +61,7 @@ class InlineExecutor:
         self._limit = batches_in_flight
         self._gathering = Gathering(on_done, clock, group=group)
         self._on_late = on_late
+        self._reconnects = reconnects
         self._under_way: set[asyncio.Task[None]] = set()
         #: Parts of batches that wait for slow domains; they hold up nobody.
         self._late = 0
@@ -171,7 +176,7 @@ class InlineExecutor:
                 await self._provider.deliver(self._pipeline)
             except ProviderUnavailableError:
                 failures = failures + 1 if self._pipeline.answered == answered else 1
-                if failures > MAX_RECONNECTS:
+                if failures > self._reconnects:
                     raise
             else:
                 return

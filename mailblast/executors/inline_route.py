@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailblast.delivery.pipeline import Pipeline
-from mailblast.executors.inline import InlineExecutor
+from mailblast.executors.inline import MAX_RECONNECTS, InlineExecutor
 from mailblast.message.attachments.size import check_total_size
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class InlineRoute:
         clock: Times and waits.
         batches_in_flight: As of the executor.
         attachments: Of every message; checked against what the provider takes.
+        reconnects: As of the executor.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class InlineRoute:
         *,
         batches_in_flight: int,
         attachments: Sequence[Attachment] = (),
+        reconnects: int = MAX_RECONNECTS,
     ) -> None:
         self.name = provider.name
         self.provider = provider
@@ -53,6 +55,7 @@ class InlineRoute:
         self._clock = clock
         self._batches_in_flight = batches_in_flight
         self._attachments = attachments
+        self._reconnects = reconnects
 
     async def open(self) -> None:
         """Connect, and read the limits."""
@@ -72,7 +75,12 @@ class InlineRoute:
             on_outcome=on_outcome,
         )
         return InlineExecutor(
-            pipeline, self.provider, self._clock, batches_in_flight=self._batches_in_flight, on_done=on_done
+            pipeline,
+            self.provider,
+            self._clock,
+            batches_in_flight=self._batches_in_flight,
+            on_done=on_done,
+            reconnects=self._reconnects,
         )
 
     async def close(self) -> None:

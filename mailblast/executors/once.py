@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.suppressed import SuppressionFilter
 from mailblast.executors.failover import FailoverExecutor, Switch, open_first
+from mailblast.executors.inline import MAX_RECONNECTS, MAX_RECONNECTS_BEFORE_ANOTHER
 from mailblast.executors.inline_route import InlineRoute
 from mailblast.model.campaign import Keys
 from mailblast.model.recipient import Batch
@@ -104,8 +105,9 @@ async def deliver_claims(
             clock,
             batches_in_flight=1,
             attachments=campaign.attachments,
+            reconnects=MAX_RECONNECTS if number == len(stand_ins) else MAX_RECONNECTS_BEFORE_ANOTHER,
         )
-        for each in (StandIn(provider, make_pace), *stand_ins)
+        for number, each in enumerate((StandIn(provider, make_pace), *stand_ins))
     ]
     try:
         opened = await open_first(routes, on_switch)

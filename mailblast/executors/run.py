@@ -110,6 +110,8 @@ class CampaignRun:
         self._executor = make_executor(self._count, self._fold)
         self._source = source
         self._settings = settings
+        #: The rate that the run keeps by now, for the monitor.
+        self.rate_limit_per_s = settings.rate_limit_per_s
         self._clock = clock
         self._monitor = monitor
         self._counts = dict.fromkeys(State, 0)
@@ -156,7 +158,7 @@ class CampaignRun:
 
     def note_progress(self) -> None:
         """Tell the journal how far the run is, for those who look on, and the monitor what limits it."""
-        self._monitor.pace(self._settings.rate_limit_per_s, self._executor.limiting())
+        self._monitor.pace(self.rate_limit_per_s, self._executor.limiting())
         self._journal.note_progress(counts=self._counts, rows=self._intake.rows)
 
     async def _send_list(self) -> ListError | None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Longest last word of a command.
 MAX_WORD_BYTES = 65_536
+#: One folder for each thread of this process.
+TASKS = Path("/proc/self/task")
 #: Descriptors below are the standard ones.
 FIRST_DESCRIPTOR = 3
 
@@ -113,7 +115,7 @@ def may_fork() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        return sum(1 for _ in Path("/proc/self/task").iterdir()) == 1
+        return sum(1 for _ in TASKS.iterdir()) == 1
     except OSError:
         return False
 
@@ -194,7 +196,7 @@ def _told(channel: socket.socket) -> str:
 
     The lock comes with it and is held until this process ends: nobody here knows its descriptor, so nobody closes it.
     """
-    data, _, _, _ = socket.recv_fds(channel, MAX_WORD_BYTES, 1)
+    data, _, _, _ = socket.recv_fds(channel, MAX_WORD_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
     while data and not data.endswith(b"\n"):
         more = channel.recv(MAX_WORD_BYTES)
         data = data + more if more else b""

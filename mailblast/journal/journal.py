@@ -204,7 +204,8 @@ class Journal:
         """
         # First, so that the segment never says less than the table.
         self._segment.flush()
-        kept = [each if each.state is State.ACCEPTED else self._with_fields(each) for each in outcomes]
+        accepted = State.ACCEPTED
+        kept = [each if each.state is accepted else self._with_fields(each) for each in outcomes]
         retries = [self._retry(claim_id, at) for claim_id, at in (retry_at or {}).items()]
         self._table.fold(kept, retries, self._segment.end, done)
         ids = [outcome.id for outcome in outcomes]

@@ -55,6 +55,8 @@ class RecipientTable:
         self.path = path
         #: Ids of keys that this run was the first to claim and that are not in the key index yet.
         self._recent: dict[str, int] = {}
+        #: Whether the key index is known to hold nothing: then nothing is looked up in it, which saves 1 µs a key.
+        self._is_index_empty = False
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -88,6 +90,10 @@ class RecipientTable:
         """
         recent = self._recent
         found: dict[str, Known] = {key: (key, recent[key], SENDING, 0, 0, None) for key in keys if key in recent}
+        if self._is_index_empty:
+            # As hashing them would.
+            "".join(keys).encode()
+            return found
         hashes = list(map(key_hash, keys))
         with told(self.path):
             for start in range(0, len(hashes), _KEYS_AT_ONCE):
@@ -110,6 +116,7 @@ class RecipientTable:
         with self.transaction() as database:
             database.execute(statements.INDEX)
             database.execute(statements.INDEXED)
+            self._is_index_empty = database.execute("SELECT 1 FROM key_index LIMIT 1").fetchone() is None
         self._recent.clear()
 
     def claim(
@@ -304,8 +311,9 @@ class RecipientTable:
 
     def _fold(self, outcomes: Sequence[Outcome]) -> None:
         # Nearly all are accepted in most runs, and for them there is less to ask.
-        accepted = [accept_values(outcome) for outcome in outcomes if outcome.state is State.ACCEPTED]
-        others = [fold_values(outcome) for outcome in outcomes if outcome.state is not State.ACCEPTED]
+        usual = State.ACCEPTED
+        accepted = [accept_values(outcome) for outcome in outcomes if outcome.state is usual]
+        others = [fold_values(outcome) for outcome in outcomes if outcome.state is not usual]
         self._execute_each(statements.ACCEPT, accepted)
         self._execute_each(statements.FOLD, others)
 

@@ -99,7 +99,7 @@ class MessageBuilder:
         recipient = claim.recipient
         address = recipient.address
         message_id = self.message_id(recipient.key)
-        to = encode_mailbox("To", Mailbox(_display_name(recipient), address))
+        to = encode_mailbox("To", Mailbox(display_name(recipient), address))
         headers = b"".join((
             self._from,
             to,
@@ -219,7 +219,7 @@ def _constant(name: str, mailbox: Mailbox) -> bytes:
     return line
 
 
-def _display_name(recipient: Recipient) -> str:
+def display_name(recipient: Recipient) -> str:
     """Return the name that the row gave; empty where it gave none and only the placeholder is known."""
     name = recipient.variables.get("name")
     if not isinstance(name, str) or (name == PLACEHOLDER_NAME and recipient.fields.get("name") != name):

@@ -27,6 +27,8 @@ class AlertKind(StrEnum):
     QUOTA = "quota"
     #: What was told before is over.
     RECOVERED = "recovered"
+    #: A provider stopped, and the run goes on with another one.
+    FAILOVER = "failover"
     #: The run ended before its time.
     STOPPED = "stopped"
 

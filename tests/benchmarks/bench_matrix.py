@@ -25,7 +25,6 @@ from benchmarks import results
 from benchmarks.cases import BASE, CASES, QUICK, Case
 from benchmarks.contestants import AUTO, NODEMAILER, ONE, PLAIN, SOURCE, Place, contestants
 from benchmarks.mailing_of_size import message_bytes_of
-from servers.certificates import Certificates
 from servers.delay_proxy import delay_proxy
 from servers.smtp_sink import smtp_sink
 from servers.tls_sink import tls_sink
@@ -33,6 +32,8 @@ from signing import pem, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from servers.certificates import Certificates
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3_600)]
 

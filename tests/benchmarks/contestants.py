@@ -66,7 +66,7 @@ def mailblast(case: Case, place: Place, *options: str) -> float:
     started = time.perf_counter()
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RUN_S)
     seconds = time.perf_counter() - started
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-2000:]
     assert case.rows == json.loads(done.stdout)["counts"]["accepted"]
     return case.rows / seconds
 
@@ -84,7 +84,7 @@ def rival(name: str, command: list[str], case: Case, place: Place) -> float:
     words = [*command, "127.0.0.1", str(place.port), list_of(rows), *template_of(case.size_bytes)]
     words += [str(case.connections), json.dumps(more)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=RUN_S)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-2000:]
     sent, seconds = done.stdout.split()
     assert rows == int(sent)
     return rows / float(seconds)

@@ -131,7 +131,7 @@ def test_child_that_dies_at_start_again_and_again_stops_the_run(
 
     with ScriptedSmtp().run_in_thread() as server:
         with monkeypatch.context() as patch:
-            patch.setattr("mailblast.cli.bulk_run.command", dying)
+            patch.setattr("mailblast.cli.bulk_routes.command", dying)
             assert run(words(server, "--processes", "2")) == 4
         assert [] == server.messages
         captured = capsys.readouterr()
@@ -147,9 +147,9 @@ def test_child_that_cannot_use_its_settings_says_so_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def mistaken(index: int, fd: int, transport: Transport, options: ChildOptions) -> list[str]:
-        return command(index, fd, transport, options._replace(via="often"))
+        return command(index, fd, transport, options._replace(via=("often",)))
 
-    monkeypatch.setattr("mailblast.cli.bulk_run.command", mistaken)
+    monkeypatch.setattr("mailblast.cli.bulk_routes.command", mistaken)
     with ScriptedSmtp().run_in_thread() as server:
         assert run(words(server, "--processes", "2")) == 2
     captured = capsys.readouterr()
@@ -201,7 +201,7 @@ def test_child_that_cannot_write_its_segment_stops_the_run(
 
     with ScriptedSmtp().run_in_thread() as server:
         with monkeypatch.context() as patch:
-            patch.setattr("mailblast.cli.bulk_run.command", cramped)
+            patch.setattr("mailblast.cli.bulk_routes.command", cramped)
             assert run(words(server, "--processes", "2")) == 4
         captured = capsys.readouterr()
         assert "The journal segment" in captured.err

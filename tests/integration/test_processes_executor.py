@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from mailblast.errors import JournalError, ProviderUnavailableError
 from mailblast.executors.child import ChildWork
 from mailblast.executors.gathering import GROUP
 from mailblast.executors.processes import ProcessesExecutor
+from mailblast.executors.spares import Spare
 from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.model.campaign import Campaign, Mailbox, Template
 from mailblast.model.outcome import Outcome, State
@@ -60,6 +63,7 @@ def an_executor(
     on_done: Callable[[Sequence[Outcome]], None],
     states: list[State],
     words: Sequence[str] = (sys.executable, "-c", PLAYED),
+    spares: Sequence[Spare] = (),
 ) -> ProcessesExecutor:
     campaign = Campaign("campaign", journal.token, Template("t", "", "Subject", "Text", None), Mailbox("", "s@x.test"))
     return ProcessesExecutor(
@@ -71,6 +75,7 @@ def an_executor(
         batches_in_flight=2,
         on_outcome=lambda outcome: states.append(outcome.state),
         on_done=on_done,
+        spares=spares,
     )
 
 
@@ -79,6 +84,12 @@ def a_batch(journal: Journal, first: int, size: int = GROUP) -> Batch:
         Recipient(row, f"u{row}@x.test", f"u{row}@x.test", {"email": ""}, {}) for row in range(first, first + size)
     ]
     return Batch(0, journal.claim(recipients, ClaimPolicy()).claims)
+
+
+def a_spare_that_is_gone() -> Spare:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    return Spare(os.posix_spawn("/bin/true", ["true"], {}), ours)
 
 
 def heard(kind: str) -> list[int]:
@@ -132,6 +143,16 @@ async def test_program_that_cannot_be_started_is_told(journal: Journal) -> None:
     with pytest.raises(ProviderUnavailableError, match="cannot be started: No such file"):
         async with an_executor(journal, journal.fold, [], ["/nowhere/python"]):
             pass
+
+
+async def test_process_made_ahead_that_is_gone_is_replaced(journal: Journal) -> None:
+    states: list[State] = []
+    gone = a_spare_that_is_gone()
+    async with an_executor(journal, journal.fold, states, spares=[gone]) as executor:
+        await executor.submit(a_batch(journal, 1))
+        await executor.drain()
+    assert [State.ACCEPTED] * GROUP == states
+    assert 0 == gone.returncode
 
 
 async def test_defect_in_the_parent_ends_the_children_and_is_raised(journal: Journal) -> None:

@@ -89,7 +89,7 @@ def check_bodies(raw: bytes, content: Content) -> None:
 
 
 def check(message: Message, content: Content) -> None:
-    raw = b"".join(message.parts)
+    raw = b"".join(part for part in message.parts if isinstance(part, bytes))
     check_wire(raw, utf8=message.needs_smtputf8)
     read = email.message_from_bytes(raw, policy=email.policy.compat32)
     ((_, extra),) = content.headers

@@ -36,6 +36,12 @@ class RedisServer:
         """Without a password."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, or start it again on the same port with what it has kept."""
         self.folder.mkdir(exist_ok=True)

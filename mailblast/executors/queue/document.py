@@ -44,6 +44,8 @@ class Delivery(NamedTuple):
     fingerprint: str = ""
     #: 0 goes first, 2 last.
     priority: int = 1
+    #: Whether addresses that a server refuses for good as unknown go on the do-not-mail list of the worker.
+    suppress_hard_bounces: bool = False
 
 
 def to_document(campaign: Campaign, delivery: Delivery, put_blob: PutBlob) -> dict[str, Any]:

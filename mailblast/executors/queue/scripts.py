@@ -18,21 +18,22 @@ local function set(id, value) redis.call('SETRANGE', KEYS[1], id, string.char(va
 local ACCEPTED, IN_DOUBT, QUEUED, SLOT = {ACCEPTED}, {IN_DOUBT}, {QUEUED}, {FIRST_SLOT}
 """
 
-#: Ids and rows -> number of the batch (0 for none), then those refused with their states. Whoever is settled otherwise
+#: Ids with commas, and their rows, a line each -> number of the batch (0 for none), then those refused with their states. Whoever is settled otherwise
 #: than by being accepted is put again: the journal has said so.
 PUT = (
     _STATE
     + """
 local ids, rows, refused = {}, {}, {0}
-for i = 1, #ARGV, 2 do
-    local now = state(ARGV[i])
+local next_row = string.gmatch(ARGV[2], '[^\\n]+')
+for id in string.gmatch(ARGV[1], '%d+') do
+    local now, row = state(id), next_row()
     if now == ACCEPTED or now == QUEUED or now >= SLOT then
-        refused[#refused + 1] = ARGV[i]
+        refused[#refused + 1] = id
         refused[#refused + 1] = now
     else
-        set(ARGV[i], QUEUED)
-        ids[#ids + 1] = ARGV[i]
-        rows[#rows + 1] = ARGV[i + 1]
+        set(id, QUEUED)
+        ids[#ids + 1] = id
+        rows[#rows + 1] = row
     end
 end
 if #rows > 0 then

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass, field, fields
@@ -101,6 +102,7 @@ class SmtpSettings:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@functools.lru_cache(maxsize=16)
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address stands for this machine (RFC 6761 section 6.3)."""
     name = host.lower().rstrip(".")

@@ -7,6 +7,7 @@ from email.parser import BytesHeaderParser
 import pytest
 
 from mailblast.errors import RowFaultError
+from mailblast.message import headers
 from mailblast.message.headers import check_address, encode_mailbox, encode_unstructured, format_date
 from mailblast.model.campaign import Mailbox
 
@@ -224,3 +225,17 @@ def test_address_that_would_break_a_header_is_refused(address: str) -> None:
 )
 def test_date_is_written_in_utc(seconds: int, expected: str) -> None:
     assert expected == format_date(seconds)
+
+
+@pytest.mark.parametrize("address", ["ann@example.com", "a.b+c@x-1.test", "a..b@x.y", '"a b"@x.test', "a@[127.0.0.1]"])
+@pytest.mark.parametrize(
+    "display_name",
+    ["Ann", "Ann B. Cole", "Ann Cole", "=?utf-8?q?x?=", "a=?b", "Ann  Cole", " Ann", "A" * 41, "A" * 60, "Ann\\", "É"],
+)
+def test_mailbox_written_the_short_way_is_what_the_long_way_writes(
+    display_name: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox = Mailbox(display_name, address)
+    short = encode_mailbox("To", mailbox)
+    monkeypatch.setattr(headers, "_PLAIN_MAILBOX", lambda _: None)
+    assert encode_mailbox("To", mailbox) == short
