@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mailblast.cli import campaigns, loop, outcome_text
 from mailblast.cli.at import keeps_mail, read_at, wait_for
@@ -14,6 +14,7 @@ from mailblast.cli.authenticity import authenticity_of, signed_by_us
 from mailblast.cli.bulk_routes import BulkRoute
 from mailblast.cli.child_process import make_spares
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
+from mailblast.cli.named_transports import NamedTransports, named_transports, words_of
 from mailblast.cli.rehearsal import rehearse
 from mailblast.cli.test_message import send_test_message
 from mailblast.cli.watch import tell_not_begun
@@ -30,6 +31,7 @@ from mailblast.model.campaign import Campaign
 from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
 from mailblast.recipients.recipients import RecipientSettings, read_recipients
+from mailblast.recipients.row_routes import check_rows, column_of, transport_of
 from mailblast.recipients.suppression import SuppressionList
 from mailblast.render.inline_images import with_inline_images
 from mailblast.render.renderer import Renderer
@@ -55,7 +57,9 @@ if TYPE_CHECKING:
     from mailblast.model.recipient import Recipient
     from mailblast.model.row import BadRow
     from mailblast.monitor.metrics import Snapshot
+    from mailblast.providers.dsn import Dsn
     from mailblast.providers.provider import Provider
+    from mailblast.providers.transport_cache import CacheStatistics
 
 #: A first run of more recipients than this to a real provider is asked about on a terminal.
 ASK_ABOVE = 1000
@@ -103,6 +107,9 @@ class BulkOptions:
     token_command: str | None = None
     at: str | None = None
     suppress_hard_bounces: bool = False
+    via_column: str | None = None
+    from_column: str | None = None
+    debug: bool = False
 
     @property
     def selection(self) -> Selection:
@@ -131,6 +138,8 @@ def run_bulk(options: BulkOptions, settings: Settings, terminal: Terminal) -> in
         if options.test_to:
             return send_test_message(job, options.test_to)
         if options.queue is not None:
+            if job.named:
+                raise UsageError("--via-column is for a run of this command.", fix="Leave --queue out.")
             if len(job.transports) > 1:
                 raise UsageError("What is queued goes by one provider.", fix="Give --via once, or leave --queue out.")
             if options.token_command is not None:
@@ -165,7 +174,7 @@ class BulkJob:
         pictures = with_inline_images(load_template(options.template, subject=options.subject))
         self.template: Template = pictures.template
         self._pictures = pictures.attachments
-        flags = campaigns.TransportFlags(
+        flags = self._flags = campaigns.TransportFlags(
             options.connections,
             options.messages_per_connection,
             options.rates,
@@ -175,21 +184,26 @@ class BulkJob:
         self.transports = campaigns.transports_of(settings, options.via, flags, self.clock)
         #: The first, which the others stand in for.
         self.transport: Transport = self.transports[0]
+        #: Those that rows may choose, by name; empty without --via-column.
+        self.named = named_transports(options, settings, self.transports, flags, self.clock)
         #: Unix seconds when it is to go; None for now.
-        self.when_s = read_at(options.at, self.transports, self.clock)
+        self.when_s = read_at(options.at, (*self.transports, *self.named.values()), self.clock)
         self.provider = self.transport.provider
         self._spares = self._make_spares()
         self.notices = campaigns.show_notices(settings, self.transport)
         self._sender = campaigns.sender_of(settings, options.sender, self.template, self.provider)
         self._reply_to = campaigns.reply_to_of(settings, options.reply_to, self.template)
         self._authenticity = authenticity_of(
-            options.authenticity, settings, signed_by_us(self.transports), self._sender.address
+            options.authenticity, settings, signed_by_us((*self.transports, *self.named.values())), self._sender.address
         )
         self.keys = self._authenticity.keys
         self.notices += self._authenticity.notices
         self.reader: RowReader = stack.enter_context(
             campaigns.open_rows(options.list_source, options.list_format, options.encoding)
         )
+        columns, name = self.reader.columns, self.reader.name
+        self.via_column = column_of(columns, options.via_column, "--via-column", name)
+        self._sender_column = column_of(columns, options.from_column, "--from-column", name)
         self.recipients: Iterator[Recipient | BadRow] = self.read(self.reader)
         # Compiled before anything is recorded, so that a mistake leaves no campaign behind.
         renderer = Renderer(self.template)
@@ -197,6 +211,8 @@ class BulkJob:
             self.notices += self._authenticity.notices_on(renderer.variables)
         self._attached = load_attachments(options.attach, settings, terminal, stack)
         self.check_attachments(self.provider)
+        #: What the transports that rows chose came to; None where there are none.
+        self.cache_statistics: CacheStatistics | None = None
         #: Who must not be mailed.
         self.suppressions = stack.enter_context(SuppressionList(settings.home))
         MessageBuilder(self._campaign("check"), self.keys)
@@ -204,7 +220,15 @@ class BulkJob:
     def read(self, reader: RowReader) -> Iterator[Recipient | BadRow]:
         """Read recipients by this mailing's options."""
         columns = RecipientSettings(email_column=self.options.email_column, key_column=self.options.key)
-        return read_recipients(reader, columns, columns=reader.columns, name=reader.name)
+        recipients = read_recipients(reader, columns, columns=reader.columns, name=reader.name)
+        if not (self.via_column or self._sender_column):
+            return recipients
+        return check_rows(
+            recipients,
+            sender_column=self._sender_column,
+            via_column=self.via_column,
+            transports=frozenset(self.named),
+        )
 
     def campaign(self, journal: Journal) -> Campaign:
         """Return the campaign as executors get it."""
@@ -213,7 +237,9 @@ class BulkJob:
     def _campaign(self, token: str) -> Campaign:
         campaign = Campaign(self.options.name, token, self.template, self._sender, self._reply_to)
         campaign = self._authenticity.on(self._attached.on(campaign))
-        return campaign._replace(attachments=(*self._pictures, *campaign.attachments))
+        return campaign._replace(
+            attachments=(*self._pictures, *campaign.attachments), sender_column=self._sender_column
+        )
 
     def check_attachments(self, provider: Provider) -> None:
         """Refuse what a provider would not take, by what is known of it by now."""
@@ -235,7 +261,8 @@ class BulkJob:
             return ExitCode.USAGE
         if self.when_s is not None and not keeps_mail(self.provider):
             wait_for(self.when_s, self.terminal, self.clock)
-        names = ", ".join(dict.fromkeys(transport.provider.name for transport in self.transports))
+        transports = (*self.transports, *self.named.values())
+        names = ", ".join(dict.fromkeys(transport.provider.name for transport in transports))
         start = journal.begin_run(provider=names, template_fingerprint=fingerprint(self.template))
         if start.template_changed:
             self.terminal.note(
@@ -258,8 +285,16 @@ class BulkJob:
                 )
             raise
         code = self.record_end(journal, result, snapshot)
-        outcome_text.tell(self.terminal, self.settings.home, options.name, result, snapshot, code)
+        outcome_text.tell(
+            self.terminal, self.settings.home, options.name, result, snapshot, code, more=self._transports_json()
+        )
+        if self.cache_statistics is not None and options.debug:
+            self.terminal.warn(f"mailblast: transports: {words_of(self.cache_statistics)}")
         return code
+
+    def _transports_json(self) -> dict[str, Any]:
+        statistics = self.cache_statistics
+        return {} if statistics is None else {"transports": {**statistics._asdict(), "hit_rate": statistics.hit_rate}}
 
     def record_end(self, journal: Journal, result: RunResult, snapshot: Snapshot) -> int:
         """Record how the run ended and let the campaign go; return the exit code.
@@ -301,10 +336,14 @@ class BulkJob:
     async def _deliver(self, journal: Journal) -> tuple[RunResult, Snapshot]:
         options = self.options
         routes = [BulkRoute(self, each, journal, choice) for choice, each in enumerate(self.transports)]
+        by_name = NamedTransports(self, journal)
         # Compiled and connected here first, so that a mistake is told once and before anything starts.
         routes[0].composer()
         try:
-            opened = await open_first(routes, lambda switch: self.terminal.warn(f"mailblast: {switch}"))
+            opened = routes
+            if not self.named:
+                # Those that rows choose are opened when the first of them does.
+                opened = await open_first(routes, lambda switch: self.terminal.warn(f"mailblast: {switch}"))
             monitor = Monitor(
                 self.clock,
                 total_bytes=self.reader.size_bytes,
@@ -312,6 +351,8 @@ class BulkJob:
             )
 
             def make_executor(on_outcome: OnOutcome, on_done: OnDone) -> Executor:
+                if self.named:
+                    return by_name.make_executor(on_outcome, on_done)
                 if len(opened) == 1:
                     return opened[0].make_executor(on_outcome, on_done)
                 return FailoverExecutor(
@@ -348,9 +389,11 @@ class BulkJob:
             ) as watch:
                 result = await run.run()
                 watch.ended(result.stopped)
+                self.cache_statistics = by_name.statistics()
                 # Before connections are closed, which takes its time and is no part of the rate.
                 return result, monitor.snapshot()
         finally:
+            await by_name.close()
             for route in routes:
                 await route.close()
 
@@ -380,6 +423,15 @@ class BulkJob:
                 "not counted."
             )
         return pace
+
+    def transports_of(self, recipient: Recipient) -> Sequence[Transport]:
+        """Return the transports that one row's message may go by."""
+        name = transport_of(recipient, self.via_column, frozenset(self.named)) if self.named else ""
+        return (self.named[name],) if name else self.transports
+
+    def make_provider(self, dsn: Dsn) -> Provider:
+        """Return a provider of the mailing's own that is not open."""
+        return campaigns.make_transport(self.settings, dsn, self._flags, self.clock).provider
 
     def take_spares(self) -> list[Spare]:
         """Return the processes that were made ahead, once."""

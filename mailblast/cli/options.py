@@ -54,6 +54,18 @@ OneVia = Annotated[
     str | None,
     typer.Option("--via", metavar="DSN", help="Where mail goes, instead of what was asked for [env: MAILBLAST_VIA]."),
 ]
+ViaColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--via-column",
+        metavar="COLUMN",
+        help="Column that names each row's transport, one of [transports] in mailblast.toml; --via where it is empty.",
+    ),
+]
+FromColumn = Annotated[
+    str | None,
+    typer.Option("--from-column", metavar="COLUMN", help="Column of each row's sender; --from where it is empty."),
+]
 TokenCommand = Annotated[
     str | None,
     typer.Option(

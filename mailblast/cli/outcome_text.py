@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mailblast.cli.watch import Watch, WatchSettings
@@ -93,10 +94,19 @@ def _display(
     return LogLines(monitor, sys.stderr, format="json" if json_log else "text", clock=clock)
 
 
-def tell(terminal: Terminal, home: Path, campaign: str, result: RunResult, snapshot: Snapshot, code: int) -> None:
-    """Tell how a run ended: a few lines, or the JSON object."""
+def tell(
+    terminal: Terminal,
+    home: Path,
+    campaign: str,
+    result: RunResult,
+    snapshot: Snapshot,
+    code: int,
+    *,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Tell how a run ended: a few lines, or the JSON object, which has ``more`` in it as well."""
     if terminal.json_output:
-        terminal.json(as_json(home, campaign, result, snapshot, code))
+        terminal.json({**as_json(home, campaign, result, snapshot, code), **more})
     else:
         for line in lines(campaign, result, snapshot):
             terminal.result(line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -62,6 +63,8 @@ TABLES = {
         for name in ("domain", "selector", "key", "ed25519-selector", "ed25519-key")
     },
 }
+#: Table in mailblast.toml of DSNs by name.
+TRANSPORTS = "transports"
 SECRET_NAMES = frozenset(
     {
         "SMTP_PASSWORD",
@@ -72,6 +75,9 @@ SECRET_NAMES = frozenset(
         "MAILBLAST_DKIM_ED25519_KEY",
     }
 )
+
+
+_PASSWORD = re.compile(r"://[^/?]*:[^/?]+@")
 
 
 class Settings:
@@ -87,6 +93,8 @@ class Settings:
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.warnings: list[str] = []
+        #: DSNs by the names that rows of a list may choose.
+        self.transports: dict[str, str] = {}
         self.values: dict[str, str] = {}
         self._sources: dict[str, str] = {}
         self._add(self._read_toml(folder / CONFIG_FILE), CONFIG_FILE)
@@ -162,7 +170,9 @@ class Settings:
             ) from error
         values: dict[str, str] = {}
         for name, value in document.items():
-            if isinstance(value, dict) and name in TABLES:
+            if isinstance(value, dict) and name == TRANSPORTS:
+                self.transports = {inner: _as_text(inner, inner_value) for inner, inner_value in value.items()}
+            elif isinstance(value, dict) and name in TABLES:
                 for inner, inner_value in value.items():
                     values[_known(inner, TABLES[name], f"[{name}] of {path.name}")] = _as_text(inner, inner_value)
             else:
@@ -172,6 +182,7 @@ class Settings:
 
     def _warn_if_open(self, path: Path, values: Mapping[str, object]) -> None:
         has_key = any(str(value).lstrip().startswith("-----BEGIN") for value in values.values())
+        has_key |= path.name == CONFIG_FILE and any(map(_PASSWORD.search, self.transports.values()))
         if (has_key or SECRET_NAMES & set(values)) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             self.warnings.append(f"{path.name} holds a password and others may read it. Do: chmod 600 {path.name}")
 

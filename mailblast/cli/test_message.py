@@ -33,11 +33,15 @@ def send_test_message(job: BulkJob, test_to: str) -> int:
     journal = Journal.scratch(clock=job.clock)
     job.stack.callback(journal.close)
     claims = journal.claim([first._replace(address=address, key=address)], ClaimPolicy()).claims
-    first_route, *others = [StandIn(each.provider, functools.partial(job.make_pace, each)) for each in job.transports]
+    # As its row chooses, where rows do.
+    first_route, *others = [
+        StandIn(each.provider, functools.partial(job.make_pace, each)) for each in job.transports_of(first)
+    ]
     work = deliver_claims(
         claims,
         job.campaign(journal),
-        *first_route,
+        first_route.provider,
+        first_route.make_pace,
         journal,
         job.clock,
         keys=job.keys,
@@ -58,7 +62,7 @@ def send_test_message(job: BulkJob, test_to: str) -> int:
             "row": first.row,
             "outcome": outcome.state.value,
             "reason": outcome.text,
-            "provider": outcome.provider or job.provider.name,
+            "provider": outcome.provider or first_route.provider.name,
             "provider_id": outcome.provider_id,
         }
     )

@@ -10,6 +10,7 @@ from mailblast.render.css import with_css_inlined
 from mailblast.render.renderer import Renderer
 
 if TYPE_CHECKING:
+    from mailblast.delivery.senders import BuildMessage, MakeComposition
     from mailblast.model.campaign import Campaign
     from mailblast.model.message import Message
     from mailblast.model.recipient import Claim
@@ -39,6 +40,11 @@ class Composer:
         renderer, builder = Renderer(campaign.template, inline_css=campaign.inline_css), MessageBuilder(campaign, keys)
         self._render = renderer.render
         self._build = builder.build
+        self._senders = None
+        if campaign.sender_column:
+            from mailblast.delivery.senders import Senders  # noqa: PLC0415 - most campaigns have one sender
+
+            self._senders = Senders(campaign, keys, composition=composition)
         shows_link = builder.has_unsubscribe_link and UNSUBSCRIBE_URL in renderer.variables
         self._with_link = builder.with_unsubscribe_url if shows_link else None
         self._own = None
@@ -61,15 +67,19 @@ class Composer:
             InputError: The file of an attachment of all messages is gone.
             ContentChangedError: The claim repeats a message in doubt, and the bytes would differ.
         """
+        build: BuildMessage = self._build
+        make_composition: MakeComposition | None = self._make_composition
+        if self._senders is not None and (own_sender := self._senders.of(claim)) is not None:
+            build, make_composition = own_sender
         if self._with_link is not None:
             claim = self._with_link(claim)
         content = self._render(claim.recipient.variables)
         own = self._own(claim.recipient) if self._own is not None else ()
-        message = self._build(claim, content, own)
+        message = build(claim, content, own)
         if claim.digest is not None and claim.digest != message.digest:
             raise ContentChangedError
-        if self._make_composition is not None:
-            composition = self._make_composition(claim, content, message)
+        if make_composition is not None:
+            composition = make_composition(claim, content, message)
             if own:
                 attachments = (*composition.attachments, *(part.attachment for part in own))
                 composition = composition._replace(attachments=attachments)

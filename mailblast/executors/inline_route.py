@@ -60,8 +60,22 @@ class InlineRoute:
     async def open(self) -> None:
         """Connect, and read the limits."""
         await self.provider.open()
+        self.open_limits()
+
+    def open_limits(self) -> None:
+        """Read the limits of a provider that is open.
+
+        Raises:
+            UsageError: The attachments are larger than it takes.
+        """
         check_total_size(self._attachments, self.provider.limits.size_bytes, provider=self.name)
         self.pace = self._make_pace()
+
+    def close_limits(self) -> None:
+        """Close the limits; the provider stays open."""
+        if self.pace is not None:
+            self.pace.close()
+            self.pace = None
 
     def make_executor(self, on_outcome: OnOutcome, on_done: OnDone) -> Executor:
         """Return what delivers by this provider, which is open."""
@@ -85,7 +99,5 @@ class InlineRoute:
 
     async def close(self) -> None:
         """Close the limits and all connections."""
-        if self.pace is not None:
-            self.pace.close()
-            self.pace = None
+        self.close_limits()
         await self.provider.close()

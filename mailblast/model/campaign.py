@@ -92,3 +92,5 @@ class Campaign(NamedTuple):
     inline_css: bool = True
     dkim: Dkim | None = None
     list_headers: ListHeaders = ListHeaders()
+    #: Column that holds a row's own sender, where it is not empty; empty where all have the same one.
+    sender_column: str = ""

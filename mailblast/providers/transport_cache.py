@@ -48,6 +48,10 @@ class CacheStatistics(NamedTuple):
     #: Bytes of the Python objects that the kept providers hold, as ``sys.getsizeof`` counts them. What TLS and the
     #: system keep for a connection (some 50 KB with TLS, buffers apart) is not among them.
     memory_bytes: int
+    #: Providers that had to make room for another one.
+    evictions: int = 0
+    #: Providers that were too old.
+    expirations: int = 0
 
     @property
     def hit_rate(self) -> float:
@@ -100,6 +104,8 @@ class TransportCache:
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._hits = 0
         self._misses = 0
+        self._evictions = 0
+        self._expirations = 0
 
     async def get(self, key: Key) -> Provider:
         """Return an open provider, opened now if there is none.
@@ -114,13 +120,20 @@ class TransportCache:
         return entry.provider
 
     @contextlib.asynccontextmanager
-    async def lease(self, key: Key) -> AsyncIterator[Provider]:
+    async def lease(self, key: Key, *, counted: bool = True) -> AsyncIterator[Provider]:
         """Have an open provider that stays open until the block ends.
+
+        Args:
+            key: Which.
+            counted: False where it was just asked for by ``get()``: a request that finds it is then no further hit.
 
         Raises:
             ProviderError: It cannot be opened; nothing is kept.
         """
+        hits = self._hits
         entry = await self._leased(key)
+        if not counted:
+            self._hits = min(self._hits, hits)
         try:
             yield entry.provider
         finally:
@@ -137,6 +150,7 @@ class TransportCache:
         """Remove what is too old; return how many that were."""
         now = self._monotonic()
         expired = [key for key, entry in self._entries.items() if self._is_expired(entry, now)]
+        self._expirations += len(expired)
         await self._discard([self._entries.pop(key) for key in expired])
         return len(expired)
 
@@ -150,7 +164,15 @@ class TransportCache:
         """Return what the cache has come to so far; walks the providers' objects, some milliseconds for each."""
         seen: set[int] = set()
         memory_bytes = sum(_memory_bytes(entry.provider, seen) for entry in self._entries.values())
-        return CacheStatistics(len(self._entries), self._maximum, self._hits, self._misses, memory_bytes)
+        return CacheStatistics(
+            len(self._entries),
+            self._maximum,
+            self._hits,
+            self._misses,
+            memory_bytes,
+            self._evictions,
+            self._expirations,
+        )
 
     async def _leased(self, key: Key) -> _Entry:
         """Return an entry that is open, leased once more."""
@@ -199,7 +221,9 @@ class TransportCache:
         """Remove those not used for longest, none in use, until there are no more than may be kept."""
         unused = [key for key, entry in self._entries.items() if entry.leases == 0]
         surplus = len(self._entries) - self._maximum
-        await self._discard([self._entries.pop(key) for key in unused[: max(surplus, 0)]])
+        evicted = [self._entries.pop(key) for key in unused[: max(surplus, 0)]]
+        self._evictions += len(evicted)
+        await self._discard(evicted)
 
     async def _release(self, entry: _Entry) -> None:
         entry.leases -= 1

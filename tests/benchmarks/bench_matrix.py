@@ -6,6 +6,9 @@ noisy moment meets all alike; figures are medians of ``BENCH_ROUNDS`` rounds. ``
 
 - Round trips are those of the delay proxy. Cases without one do not go through it.
 - smtp-sink has no TLS, so that case goes to a sink of ours, and there is one without TLS to the same sink beside it.
+- nodemailer 9 sends one command at a time, as the targets suppose; from release 10 on it pipelines the envelope, so
+  that a message takes it two round trips and no longer four. Both are measured where both are installed; the older one
+  is looked for under the name ``nodemailer-9``.
 - smtp-source makes no signature and speaks no TLS; it renders nothing and writes down nothing.
 - listmonk's engine is not here: it is written in Go, and no Go compiler is asked for. ``go`` in the JSON says whether
   the machine has one.
@@ -23,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from benchmarks import results
 from benchmarks.cases import BASE, CASES, QUICK, Case
-from benchmarks.contestants import AUTO, NODEMAILER, ONE, PLAIN, SOURCE, Place, contestants
+from benchmarks.contestants import AUTO, NODEMAILER, NODEMAILER_9, ONE, PLAIN, SOURCE, Place, contestants, releases
 from benchmarks.mailing_of_size import message_bytes_of
 from servers.delay_proxy import delay_proxy
 from servers.smtp_sink import smtp_sink
@@ -37,12 +40,16 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3_600)]
 
-NAMES = (ONE, AUTO, NODEMAILER, PLAIN, SOURCE)
+NAMES = (ONE, AUTO, NODEMAILER, NODEMAILER_9, PLAIN, SOURCE)
 #: What is asked for in the base case: ours with all cores, over theirs.
-TARGETS = {NODEMAILER: 6.0, PLAIN: 15.0, SOURCE: 0.75}
-#: The case that the round trip decides and not the processor, and the ratio to nodemailer there.
+TARGETS = {NODEMAILER: 6.0, NODEMAILER_9: 6.0, PLAIN: 15.0, SOURCE: 0.75}
+#: The case that the round trip decides and not the processor, and what is asked for there: one round trip a message
+#: instead of four.
 FAR = "50 ms, 5 connections"
-FAR_TARGET = 3.5
+FAR_TARGETS = {NODEMAILER_9: 3.5}
+#: Least share of the rate at which every connection sends a message each round trip; the rest is the program's start
+#: and the renewal of connections.
+FAR_SHARE = 0.8
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,9 @@ def matrix() -> Iterator[list[dict[str, Any]]]:
     figures: list[dict[str, Any]] = []
     yield figures
     show(figures)
-    results.record("matrix", {"cases": figures, "targets": TARGETS})
+    results.record(
+        "matrix", {"cases": figures, "targets": TARGETS, "far_targets": FAR_TARGETS, "nodemailer": releases()}
+    )
 
 
 @contextlib.contextmanager
@@ -100,8 +109,11 @@ def test_matrix(case: Case, certificates: Certificates, matrix: list[dict[str, A
     if not QUICK and case.rivals:
         # A floor that a noisy machine keeps as well; the figures that count are printed.
         assert medians[ONE] > 2 * medians[PLAIN]
-    if case.name == FAR and NODEMAILER in medians:
-        assert max(medians[ONE], medians[AUTO]) >= FAR_TARGET * medians[NODEMAILER]
+    if case.name == FAR:
+        ours = max(medians[ONE], medians[AUTO])
+        assert ours >= FAR_SHARE * case.connections * 1000 / case.round_trip_ms
+        for name, times in FAR_TARGETS.items():
+            assert ours >= times * medians.get(name, 0.0)
 
 
 def show(figures: list[dict[str, Any]]) -> None:
@@ -121,7 +133,7 @@ def show(figures: list[dict[str, Any]]) -> None:
         if each["name"] == BASE.name:
             for name, ratio in each["ratios"].items():
                 print(f"  {ratio:6.2f} times {name}; asked for: {TARGETS[name]}")
-        elif each["name"] == FAR and NODEMAILER in each["ratios"]:
-            print(f"  {each['ratios'][NODEMAILER]:6.2f} times {NODEMAILER} over {FAR}; asked for: {FAR_TARGET}")
+        for name in FAR_TARGETS.keys() & each["ratios"].keys() if each["name"] == FAR else ():
+            print(f"  {each['ratios'][name]:6.2f} times {name} over {FAR}; asked for: {FAR_TARGETS[name]}")
     if not machine["go"]:
         print("  There is no Go compiler here, so listmonk's engine was not measured.")

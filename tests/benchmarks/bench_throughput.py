@@ -2,6 +2,10 @@
 
 Everything goes to Postfix's ``smtp-sink`` on loopback: personalised text and HTML of about 5 KB from a CSV list, our
 journal on, our dashboard off. Figures are medians of several rounds in turn, so that a noisy moment meets all alike.
+
+Of ours the whole command counts, a third of a second of start-up included: with 100,000 rows it weighs as it does in
+real mailings. Rivals are measured by their own clock, without their start, and slower ones get fewer rows, for only
+rates are compared. Our connections are renewed after 100 messages, our default; theirs never.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +34,9 @@ ROOT = Path(__file__).parents[2]
 RIVALS = Path(__file__).parent / "rivals"
 MAILBLAST = [sys.executable, "-m", "mailblast"]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
+ROWS = int(os.environ.get("BENCH_ROWS", "100000"))
+#: Share of the rows that slower ones get, so that a round of all takes half a minute.
+PLAIN_ROWS, NODEMAILER_ROWS = ROWS // 25, ROWS // 10
 CONNECTIONS = "10"
 
 
@@ -45,9 +52,13 @@ def ours(port: int, *options: str) -> float:
     return accepted / seconds
 
 
-def rival(command: list[str], port: int) -> float:
+def rival(command: list[str], port: int, rows: int) -> float:
     """Return messages a second as the rival's own clock has it, start-up left out."""
-    words = [*command, "127.0.0.1", str(port), "list.csv", "body.html", "body.txt", CONNECTIONS]
+    shorter = Path(f"list-{rows}.csv")
+    if not shorter.exists():
+        with Path("list.csv").open(encoding="utf-8") as whole:
+            shorter.write_text("".join(islice(whole, rows + 1)), encoding="utf-8")
+    words = [*command, "127.0.0.1", str(port), str(shorter), "body.html", "body.txt", CONNECTIONS]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600)
     sent, seconds = done.stdout.split()
     return int(sent) / float(seconds)
@@ -65,14 +76,14 @@ def smtp_source(port: int) -> float:
 def contestants() -> dict[str, Callable[[int], float]]:
     runners: dict[str, Callable[[int], float]] = {
         "mailblast": ours,
-        "mailblast, 2 processes": lambda port: ours(port, "--processes", "2"),
-        "plain Python": lambda port: rival([sys.executable, str(RIVALS / "plain_python.py")], port),
+        "mailblast, auto": lambda port: ours(port, "--processes", "auto"),
+        "plain Python": lambda port: rival([sys.executable, str(RIVALS / "plain_python.py")], port, PLAIN_ROWS),
         "smtp-source": smtp_source,
     }
     node = shutil.which("node")
     modules = os.environ.get("NODE_PATH", "")
     if node and modules and (Path(modules) / "nodemailer").is_dir():
-        runners["nodemailer"] = lambda port: rival([node, str(RIVALS / "nodemailer_pool.cjs")], port)
+        runners["nodemailer"] = lambda port: rival([node, str(RIVALS / "nodemailer_pool.cjs")], port, NODEMAILER_ROWS)
     return runners
 
 
@@ -86,8 +97,8 @@ def test_throughput_against_others() -> None:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print(f"\n{ROWS:,} messages of 5 KB, {CONNECTIONS} connections, median of {ROUNDS}")
     for name, rate in medians.items():
-        one, two = (medians[ours] / rate for ours in ("mailblast", "mailblast, 2 processes"))
-        print(f"  {name:<24} {rate:>9,.0f}/s  mailblast is {one:.2f} times as fast, with 2 processes {two:.2f} times")
+        one, two = (medians[ours] / rate for ours in ("mailblast", "mailblast, auto"))
+        print(f"  {name:<24} {rate:>9,.0f}/s  mailblast is {one:.2f} times as fast, with --processes auto {two:.2f}")
     # A floor that a noisy machine keeps as well; the figures that count are printed.
     assert medians["mailblast"] > 5 * medians["plain Python"]
 

@@ -19,3 +19,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
     if not wanted or known or parent.session.isinitpath(file_path):
         return None
     return pytest.Module.from_parent(parent, path=file_path)
+
+
+@pytest.fixture(autouse=True)
+def _compiled_modules_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have programs keep their compiled modules, as they do where they are installed; a machine may forbid it."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "compiled"))

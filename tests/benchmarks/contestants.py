@@ -7,6 +7,7 @@ never.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 RIVALS = Path(__file__).parent / "rivals"
 ONE, AUTO = "mailblast", "mailblast, auto"
 NODEMAILER, PLAIN, SOURCE = "nodemailer", "plain Python", "smtp-source"
+#: Before release 10 it did not pipeline: four round trips a message, then two. Named so where both are installed, as by
+#: ``npm install nodemailer nodemailer-9@npm:nodemailer@9``.
+NODEMAILER_9 = "nodemailer-9"
 #: Longest time for one run.
 RUN_S = 1_200
 #: Share of the messages that a slower sender gets where its processor is the limit, and where the path is.
-SHARES = {NODEMAILER: (4, 4), PLAIN: (10, 4), SOURCE: (1, 4)}
+SHARES = {NODEMAILER: (4, 4), NODEMAILER_9: (4, 4), PLAIN: (10, 4), SOURCE: (1, 4)}
 
 
 class Place(NamedTuple):
@@ -71,10 +75,10 @@ def mailblast(case: Case, place: Place, *options: str) -> float:
     return case.rows / seconds
 
 
-def rival(name: str, command: list[str], case: Case, place: Place) -> float:
+def rival(name: str, command: list[str], case: Case, place: Place, **others: str) -> float:
     """Send with one of the programs in ``rivals``."""
     rows = _share(name, case)
-    more: dict[str, object] = {}
+    more: dict[str, object] = {**others}
     if place.ca_file:
         more["ca"] = str(place.ca_file)
     if place.attachment:
@@ -108,16 +112,32 @@ def contestants(case: Case, place: Place) -> dict[str, Callable[[], float]]:
     }
     if not case.rivals:
         return found
-    node = shutil.which("node")
-    if node and (Path(os.environ.get("NODE_PATH", "-")) / "nodemailer").is_dir():
-        nodemailer = [node, str(RIVALS / "nodemailer_pool.cjs")]
+    nodemailer = [shutil.which("node") or "node", str(RIVALS / "nodemailer_pool.cjs")]
+    if NODEMAILER in releases():
         found[NODEMAILER] = lambda: rival(NODEMAILER, nodemailer, case, place)
+    if NODEMAILER_9 in releases():
+        found[NODEMAILER_9] = lambda: rival(NODEMAILER_9, nodemailer, case, place, module=NODEMAILER_9)
     plain = [sys.executable, str(RIVALS / "plain_python.py")]
     found[PLAIN] = lambda: rival(PLAIN, plain, case, place)
     # It speaks neither TLS nor DKIM.
     if not case.tls and not case.dkim:
         found[SOURCE] = lambda: smtp_source(case, place)
     return found
+
+
+@functools.cache
+def releases() -> dict[str, str]:
+    """Return the releases of nodemailer that are installed where ``NODE_PATH`` says, by the name of the package."""
+    if shutil.which("node") is None:
+        return {}
+    folders = [Path(folder) for folder in os.environ.get("NODE_PATH", "").split(os.pathsep) if folder]
+    files = {
+        name: folder / name / "package.json"
+        for name in (NODEMAILER, NODEMAILER_9)
+        for folder in folders[::-1]
+        if (folder / name / "package.json").exists()
+    }
+    return {name: json.loads(file.read_text(encoding="utf-8"))["version"] for name, file in files.items()}
 
 
 def _share(name: str, case: Case) -> int:

@@ -16,6 +16,7 @@ from words import a_list, a_template, json_of, sent
 from mailblast.cli import at
 from mailblast.cli.app import run
 from mailblast.cli.scheduled import read_scheduled
+from mailblast.cli.terminal import Terminal
 from mailblast.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -113,8 +114,6 @@ def test_signal_ends_the_wait_and_nothing_is_sent(number: signal.Signals, code: 
 
 
 def test_time_that_is_past_when_the_wait_begins_is_not_waited_for() -> None:
-    from mailblast.cli.terminal import Terminal
-
     begun_s = time.monotonic()
     at.wait_for(int(time.time()) - 5, Terminal(quiet=True), SystemClock())
     assert time.monotonic() - begun_s < 1

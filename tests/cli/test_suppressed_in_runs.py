@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.scripted_smtp import ScriptedSmtp
+from servers.scripted_smtp import Script, ScriptedSmtp
 from words import a_list, a_template, json_of, sent
 
 from mailblast.cli.app import run
@@ -101,11 +101,8 @@ def test_second_try_asks_the_list_again(server: ScriptedSmtp, capsys: pytest.Cap
 def test_hard_bounce_goes_on_the_list_where_asked(
     processes: str, capsys: pytest.CaptureFixture[str], *, asked: bool
 ) -> None:
-    def refuse(server: ScriptedSmtp) -> None:
-        server.script.faults["rcpt"] = b"550 5.1.1 No such user\r\n"
-
-    with ScriptedSmtp().run_in_thread() as server:
-        refuse(server)
+    script = Script(faults={"rcpt": b"550 5.1.1 No such user\r\n"})
+    with ScriptedSmtp(script).run_in_thread() as server:
         flag = ["--suppress-hard-bounces"] if asked else []
         assert run([*BULK, *by_smtp(server), "--processes", processes, *flag]) == 1
     assert 3 == json_of(capsys)["counts"]["failed"]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from servers.list_deliveries import ListDeliveries, messages
 from servers.scripted_smtp import Script, ScriptedSmtp
+from words import a_list, a_template
 
+from mailblast.cli.app import run
 from mailblast.clock import SystemClock
 from mailblast.errors import AccountError, ProviderUnavailableError
 from mailblast.model.outcome import Attempt, Disposition
@@ -139,3 +141,23 @@ async def test_server_without_xoauth2_is_told(certificates: Certificates, issuer
         with pytest.raises(ProviderUnavailableError, match="offers PLAIN, LOGIN, so .* cannot log in with a token"):
             await provider_of(server, certificates, issuer).open()
         assert b"AUTH" not in server.client_bytes
+
+
+@pytest.mark.parametrize("command", ["bulk", "bulk by processes", "send", "verify"])
+def test_token_command_as_an_option_logs_in(
+    command: str, certificates: Certificates, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Script(tokens={USER: {f"token-{number}" for number in range(1, 9)}}, tls=certificates.good)
+    with ScriptedSmtp(script).run_in_thread() as server:
+        via = f"smtp://{USER}@localhost:{server.port}?tls=starttls&ca={certificates.ca_file}"
+        words = ["--via", via, "--from", USER, "--token-command", issuer.command]
+        if command.startswith("bulk"):
+            count = "2" if command.endswith("processes") else "1"
+            words = ["bulk", a_list(), "-t", a_template(), "--processes", count, *words]
+        elif command == "send":
+            words = ["send", "--to", "ann@example.com", "--text", "Hi", "-s", "S", *words]
+        else:
+            words = ["verify", *words]
+        assert run([*words, "-q"]) == 0, capsys.readouterr()
+        assert {"bulk": 2, "send": 1, "verify": 0}[command.split(maxsplit=1)[0]] == len(server.messages)
+    assert issuer.runs >= 1

@@ -190,7 +190,7 @@ class Ledger:
     """
 
     def __init__(
-        self, wire: Wire, spool: Spool, token: str, worker: str, slot: int, may_retry: Callable[[], bool]
+        self, wire: Wire, spool: Spool, token: str, worker: str, slot: int, may_retry: Callable[[Outcome], bool]
     ) -> None:
         self._wire = wire
         self._spool = spool
@@ -219,7 +219,7 @@ class Ledger:
         state = outcome.state
         if state is State.UNSENT:
             self._states += (outcome.id, QUEUED)
-        elif state is State.DEFERRED and self._may_retry():
+        elif state is State.DEFERRED and self._may_retry(outcome):
             self._states += (outcome.id, QUEUED)
             self._again.append(encode_outcome(outcome).decode("ascii"))
         else:

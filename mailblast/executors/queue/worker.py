@@ -83,7 +83,14 @@ class Lane:
     """One campaign in this worker."""
 
     def __init__(
-        self, campaign: Campaign, delivery: Delivery, composer: Composer, ledger: Ledger, pace: Pace, carrier: Carrier
+        self,
+        campaign: Campaign,
+        delivery: Delivery,
+        composer: Composer,
+        ledger: Ledger,
+        pace: Pace,
+        carrier: Carrier,
+        delays: dict[int, float],
     ) -> None:
         self.campaign = campaign
         self.delivery = delivery
@@ -91,6 +98,8 @@ class Lane:
         self.ledger = ledger
         self.pace = pace
         self.carrier = carrier
+        #: Seconds after which deferred recipients are tried again, by number.
+        self.delays = delays
         self.pipeline: Pipeline
         self.batches = 0
         self.used_s = 0.0
@@ -332,20 +341,23 @@ class Worker:
             self._put_off(lease)
 
     def _try_later(self, lane: Lane, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
-        deferred = [
-            (claim, outcome) for claim, outcome in zip(claims, outcomes, strict=True) if outcome.state is State.DEFERRED
-        ]
-        if not deferred or not self._has_patience(lane.delivery):
-            return
-        delay_s = max(
-            deferred_delay_s(max(outcome.attempts, 1), self._jitter.random(), outcome.retry_after_s)
-            for _, outcome in deferred
-        )
-        rows = [(claim.id, encode_row(claim._replace(attempts=outcome.attempts))) for claim, outcome in deferred]
-        self._store.put_later(lane.campaign.token, rows, delay_s, lane.delivery.priority)
+        rows = []
+        delay_s = 0.0
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            delay = lane.delays.pop(claim.id, None)
+            if delay is not None and outcome.state is State.DEFERRED:
+                rows.append((claim.id, encode_row(claim._replace(attempts=outcome.attempts))))
+                delay_s = max(delay_s, delay)
+        if rows:
+            self._store.put_later(lane.campaign.token, rows, delay_s, lane.delivery.priority)
 
-    def _has_patience(self, delivery: Delivery) -> bool:
-        return self._clock.now() < delivery.queued_s + delivery.retry_for_s
+    def _is_tried_again(self, delivery: Delivery, delays: dict[int, float], outcome: Outcome) -> bool:
+        """Return whether a deferred recipient is tried again within the campaign's patience; note when."""
+        delay_s = deferred_delay_s(max(outcome.attempts, 1), self._jitter.random(), outcome.retry_after_s)
+        if self._clock.now() + delay_s > delivery.queued_s + delivery.retry_for_s:
+            return False
+        delays[outcome.id] = delay_s
+        return True
 
     # Campaigns.
 
@@ -367,15 +379,16 @@ class Worker:
         parts = self._make_parts(campaign, delivery)
         carrier = await self._carrier(parts)
         composer = Composer(campaign, parts.keys, composition=carrier.provider.wants_composition)
+        delays: dict[int, float] = {}
         ledger = Ledger(
             self._wire,
             self._spool,
             token,
             self._settings.identity,
             self._slot,
-            lambda: self._has_patience(delivery),
+            lambda outcome: self._is_tried_again(delivery, delays, outcome),
         )
-        lane = Lane(campaign, delivery, composer, ledger, parts.make_pace(carrier.provider), carrier)
+        lane = Lane(campaign, delivery, composer, ledger, parts.make_pace(carrier.provider), carrier, delays)
         lane.pipeline = self._pipeline(lane)
         carrier.add(lane.pipeline)
         self._lanes[token] = lane

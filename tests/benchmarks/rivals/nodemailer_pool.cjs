@@ -1,15 +1,15 @@
 // nodemailer's pool, fed from a CSV list with the simplest personalisation. The yardstick, not our code.
 // Usage: node nodemailer_pool.cjs HOST PORT LIST.csv TEMPLATE.html TEMPLATE.txt CONNECTIONS [MORE]
-// MORE is JSON, all of it optional: {"ca": FILE, "attachment": FILE, "dkim": {"domain", "selector", "key": FILE}};
-// with "ca", TLS from the first byte.
+// MORE is JSON, all of it optional: {"ca": FILE, "attachment": FILE, "dkim": {"domain", "selector", "key": FILE},
+// "module": NAME}; with "ca", TLS from the first byte; "module" is another release of nodemailer under a name of its own.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
 const readline = require("node:readline");
-const nodemailer = require("nodemailer");
 
 const [host, port, list, htmlFile, textFile, connections, more] = process.argv.slice(2);
-const { ca, attachment, dkim } = JSON.parse(more ?? "{}");
+const { ca, attachment, dkim, module: release } = JSON.parse(more ?? "{}");
+const nodemailer = require(release ?? "nodemailer");
 const html = fs.readFileSync(htmlFile, "utf8");
 const text = fs.readFileSync(textFile, "utf8");
 const fill = (source, row) => source.replace(/\{\{\s*(\w+)[^}]*\}\}/g, (_, name) => row[name] ?? "");
