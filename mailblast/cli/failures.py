@@ -55,24 +55,36 @@ def failures(
 
     wanted = parse_states(states)
     with JournalReader(Settings.load().home, campaign) as reader:
+
+        def outcomes() -> Iterable[Outcome]:
+            return reader.outcomes(wanted)
+
+        if output is not None:
+            count = _write_file(output, outcomes)
+            Terminal().note(f"{count:,} rows written to {output}")
         if json_output:
-            _write_json(campaign, lambda: reader.outcomes(wanted))
-            return ExitCode.OK
-        if output is None:
-            write_failures(lambda: reader.outcomes(wanted), sys.stdout, format="csv")
-            return ExitCode.OK
-        kind = FORMATS.get(output.suffix.lower())
-        if kind is None:
-            raise UsageError(f"-o {output} ends neither in .csv nor in .jsonl.", fix="Name the file by one of these.")
-        try:
-            with output.open("w", encoding="utf-8", newline="") as target:
-                count = write_failures(lambda: reader.outcomes(wanted), target, format=kind)
-        except OSError as error:
-            raise UsageError(
-                f"{output} cannot be written: {error.strerror}.", fix="Give another file to -o."
-            ) from error
-    Terminal().note(f"{count:,} rows written to {output}")
+            _write_json(campaign, outcomes)
+        elif output is None:
+            write_failures(outcomes, sys.stdout, format="csv")
     return ExitCode.OK
+
+
+def _write_file(path: Path, outcomes: Callable[[], Iterable[Outcome]]) -> int:
+    """Write a list; return its number of rows.
+
+    Raises:
+        UsageError: The name's ending says no format, or the file cannot be written.
+    """
+    from mailblast.report.failures import write_failures
+
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"-o {path} ends neither in .csv nor in .jsonl.", fix="Name the file by one of these.")
+    try:
+        with path.open("w", encoding="utf-8", newline="") as target:
+            return write_failures(outcomes, target, format=kind)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", fix="Give another file to -o.") from error
 
 
 def _write_json(campaign: str, outcomes: Callable[[], Iterable[Outcome]]) -> None:

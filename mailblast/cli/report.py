@@ -17,11 +17,14 @@ from mailblast.errors import UsageError
 if TYPE_CHECKING:
     from mailblast.report.summary import CampaignSummary
 
+#: How the title of every page ends, and in how many bytes it has ended.
+TITLE_END, HEAD_BYTES = b": mailing report</title>", 4096
+
 
 def report(
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="As named by 'mailblast status'.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page. [default: CAMPAIGN.html]")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page. [default: CAMPAIGN-report.html]")
     ] = None,
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
@@ -48,7 +51,7 @@ def report(
         terminal.json(to_json(data))
         if output is None:
             return ExitCode.OK
-    path = output or Path(f"{campaign}.html")
+    path = output or Path(f"{campaign}-report.html")
     try:
         _write(path, to_html(data))
     except OSError as error:
@@ -73,7 +76,17 @@ def _cost(summary: CampaignSummary) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a page that only its owner can read: it holds addresses that servers have quoted."""
+    """Write a page that only its owner can read: it holds addresses that servers have quoted.
+
+    Raises:
+        OSError: It cannot be written.
+        UsageError: There is a file that is no report, such as the template, and it is left as it is.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if head and TITLE_END not in head:
+            raise UsageError(f"{path} is there and is no report; it is left as it is.", fix="Give another file to -o.")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
         file.write(text)

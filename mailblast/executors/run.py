@@ -270,6 +270,10 @@ class CampaignRun:
             # Earlier than any second try, so that they can be told apart.
             retries |= {outcome.id: self._started_s for outcome in outcomes if outcome.state is State.UNSENT}
         self._journal.fold(outcomes, retry_at=retries)
+        self._suppress_hard_bounces(outcomes)
+
+    def _suppress_hard_bounces(self, outcomes: Sequence[Outcome]) -> None:
+        """Put who was refused for good because of the address on the do-not-mail list, where that is asked for."""
         if self._settings.suppress_hard_bounces and self._suppressions is not None:
             entries = hard_bounces(outcomes, self._journal.campaign)
             if entries:

@@ -108,14 +108,14 @@ def split_dsns(text: str) -> list[str]:
 
 
 def _begins_dsn(piece: str) -> bool:
-    name, colon, _ = piece.partition(":")
+    name, colon, rest = piece.partition(":")
     name = name.lower()
     if name in SCHEMES:
         return bool(colon) or SCHEMES[name].bare
     from mailblast.providers.presets import find_preset  # noqa: PLC0415 - reads a file, and few DSNs are presets
 
-    # A scheme that nobody knows is told when it is read.
-    return bool(colon) or find_preset(name) is not None
+    # A scheme that nobody knows is told when it is read. Without slashes it may as well be part of a password.
+    return rest.startswith("//") or find_preset(name) is not None
 
 
 def parse_dsn(text: str) -> Dsn:

@@ -36,6 +36,7 @@ from signing import pem, rsa_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.contestants import Speed
     from servers.certificates import Certificates
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3_600)]
@@ -87,20 +88,21 @@ def place_of(case: Case, certificates: Certificates) -> Iterator[Place]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_matrix(case: Case, certificates: Certificates, matrix: list[dict[str, Any]], tmp_path: Path) -> None:
-    rates: dict[str, list[float]] = {}
+    speeds: dict[str, list[Speed]] = {}
     with place_of(case, certificates) as place:
         for _ in range(case.rounds):
             for name, measure in contestants(case, place).items():
-                rates.setdefault(name, []).append(measure())
-    medians = {name: statistics.median(each) for name, each in rates.items()}
+                speeds.setdefault(name, []).append(measure())
+    medians = {name: statistics.median(each.per_s for each in runs) for name, runs in speeds.items()}
     shown = ", ".join(f"{name} {rate:,.0f}/s" for name, rate in medians.items())
     print(f"\n  {case.name} ({case.rows:,} of {place.message_bytes:,} bytes): {shown}")
     matrix.append(
         {
             **case._asdict(),
             "message_bytes": place.message_bytes,
-            "rates": rates,
+            "rates": {name: [each.per_s for each in runs] for name, runs in speeds.items()},
             "medians": medians,
+            "cpu_us": {name: min(each.cpu_us for each in runs) for name, runs in speeds.items()},
             "ratios": {name: medians[AUTO] / rate for name, rate in medians.items() if name not in {ONE, AUTO}},
         }
     )
@@ -129,6 +131,14 @@ def show(figures: list[dict[str, Any]]) -> None:
     ]
     machine = results.machine()
     results.print_table(f"Messages a second; {machine['processor']}, {machine['cores']} cores", head, rows)
+    results.print_table(
+        "Processor time a message in µs, start-up included, least of all rounds",
+        ["case", *NAMES],
+        [
+            [each["name"], *(f"{each['cpu_us'][name]:,.0f}" if name in each["cpu_us"] else "-" for name in NAMES)]
+            for each in figures
+        ],
+    )
     for each in figures:
         if each["name"] == BASE.name:
             for name, ratio in each["ratios"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mailblast.cli import bulk_run, outcome_text
@@ -24,6 +25,8 @@ class NoJournal:
 
     token = "0123456789abcdef"
     recovered = 0
+    #: Not there, so that no queue is found in it.
+    folder = Path("no-campaign")
 
     def __init__(self) -> None:
         self._last = 0

@@ -21,8 +21,8 @@ def _campaign() -> None:
 @pytest.mark.usefixtures("_campaign")
 def test_report_writes_a_private_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "welcome-list"]) == 0
-    assert "welcome-list.html: open it in a browser" in capsys.readouterr().out
-    path = Path("welcome-list.html")
+    assert "welcome-list-report.html: open it in a browser" in capsys.readouterr().out
+    path = Path("welcome-list-report.html")
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert "<title>welcome-list: mailing report</title>" in path.read_text(encoding="utf-8")
 
@@ -32,7 +32,7 @@ def test_report_json_writes_a_page_only_where_asked(capsys: pytest.CaptureFixtur
     capsys.readouterr()
     assert run(["report", "welcome-list", "--json"]) == 0
     assert 2 == json_of(capsys)["counts"]["accepted"]
-    assert not Path("welcome-list.html").exists()
+    assert not Path("welcome-list-report.html").exists()
     assert run(["report", "welcome-list", "--json", "-o", "page.html"]) == 0
     assert Path("page.html").exists()
 
@@ -43,6 +43,21 @@ def test_report_that_cannot_be_written_or_found_is_code_two(capsys: pytest.Captu
     assert "no/where.html cannot be written" in capsys.readouterr().err
     assert run(["report", "nothing"]) == 2
     assert "no campaign nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("campaign", ["welcome", "welcome-report"])
+def test_report_never_takes_the_place_of_a_template(campaign: str, capsys: pytest.CaptureFixture[str]) -> None:
+    template = a_template(name=f"{campaign}.html")
+    assert run(["bulk", a_list(), "-t", template, "-q", "--campaign", "welcome"]) == 0
+    before = Path(template).read_bytes()
+    # A second time it is a report that is written over.
+    for _ in range(2):
+        assert (0 if campaign == "welcome" else 2) == run(["report", "welcome"])
+    assert before == Path(template).read_bytes()
+    capsys.readouterr()
+    assert run(["report", "welcome", "-o", template]) == 2
+    assert f"{template} is there and is no report" in capsys.readouterr().err
+    assert before == Path(template).read_bytes()
 
 
 @pytest.mark.parametrize(("provider", "cost"), [("smtp:smtp.sendgrid.net", "$19.95"), ("ses:eu-west-1", "$0.00")])

@@ -23,7 +23,6 @@ from servers.mailblast_process import (
     failures,
     start,
     status,
-    wait_until,
 )
 from servers.queue_workers import size, wait_for_taken
 
@@ -87,7 +86,7 @@ def test_worker_killed_loses_nobody_and_mails_nobody_twice(serve: Serve) -> None
     for _ in range(3):
         before = size(server)
         process = start("worker", "--once", "-q", measured=False)
-        wait_until(lambda before=before: size(server) > before, process)
+        wait_for_taken(server, before + 1)
         process.kill()
         process.communicate()
     worker()

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from servers.fault_server import FaultServer, Script
 from servers.mailblast_process import a_list, a_template, ended, start
 from servers.queue_workers import queue_words
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from servers.fault_server import FaultServer
     from servers.queue_workers import Workers
     from servers.redis_server import RedisServer
 
@@ -42,8 +42,6 @@ def store(redis: RedisServer) -> Iterator[Store]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FaultServer]:
-    from servers.fault_server import FaultServer, Script
-
     server = FaultServer(tmp_path / "taken.log", Script())
     server.start()
     yield server

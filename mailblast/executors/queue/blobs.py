@@ -6,13 +6,13 @@ import errno
 import hashlib
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mailblast.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mailblast.model.message import StreamedPart
 

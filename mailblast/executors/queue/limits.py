@@ -1,9 +1,9 @@
 """Limits that all workers keep together, by the clock of the queue's server.
 
-A rate hands out moments: each worker reserves the next few that are free and sends when they come. That takes a fifth of
-the server's time that asking until one is allowed does, and works however many ask. Moments are a little further apart
-than the rate says, for what wakes late; one that was missed by more than that is let go. A domain's rate and what counts
-by the day are asked for when a message is about to go.
+A rate hands out moments: each worker reserves the next few that are free and sends when they come. That takes a fifth
+of the server's time that asking until one is allowed does, and works however many ask. Moments are a little further
+apart than the rate says, for what wakes late; one that was missed by more than that is let go. A domain's rate and what
+counts by the day are asked for when a message is about to go.
 
 While the server is away nothing is allowed.
 """
@@ -340,7 +340,8 @@ class SharedPace(Pace):
                     return False
                 if isinstance(limit, DayCount):
                     taken.append(limit)
-        return all([limit.take() for limit in moments])
+        used = [limit.take() for limit in moments]
+        return all(used)
 
     def give_back(self) -> None:
         """Count one recipient less today: it did not get the message and will be tried again."""

@@ -157,3 +157,4 @@ class QueuedRun(CampaignRun):
                 if at <= self._patience_until_s:
                     retries[outcome.id] = at
         self._journal.fold(outcomes, retry_at=retries, done=done)
+        self._suppress_hard_bounces(outcomes)

@@ -13,13 +13,15 @@ local function state(id)
     return string.byte(byte)
 end
 -- The numbers in a line of their own, so that nobody needs to read the rows for them.
-local function batch_of(ids, rows) return table.concat(ids, ',') .. '\\n[' .. table.concat(rows, ',') .. ']' end
+local function batch_of(ids, rows)
+    return table.concat(ids, ',') .. '\\n[' .. table.concat(rows, ',') .. ']'
+end
 local function set(id, value) redis.call('SETRANGE', KEYS[1], id, string.char(value)) end
 local ACCEPTED, IN_DOUBT, QUEUED, SLOT = {ACCEPTED}, {IN_DOUBT}, {QUEUED}, {FIRST_SLOT}
 """
 
-#: Ids with commas, and their rows, a line each -> number of the batch (0 for none), then those refused with their states. Whoever is settled otherwise
-#: than by being accepted is put again: the journal has said so.
+#: Ids with commas, and their rows, a line each -> number of the batch (0 for none), then those refused with their
+#: states. Whoever is settled otherwise than by being accepted is put again: the journal has said so.
 PUT = (
     _STATE
     + """

@@ -158,8 +158,8 @@ class Store:
         notices = []
         if not server.get("aof_enabled"):
             notices.append(
-                f"{where} keeps no append-only file: if it is restarted, queued mail is lost and what was just sent may "
-                "be sent twice. Set appendonly yes, and appendfsync always."
+                f"{where} keeps no append-only file: if it is restarted, queued mail is lost and what was just sent "
+                "may be sent twice. Set appendonly yes, and appendfsync always."
             )
         skew = abs(seconds + micros / 1e6 - now_s)
         if skew > MAX_SKEW_S:

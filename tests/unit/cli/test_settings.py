@@ -111,3 +111,24 @@ def test_misspelt_name_of_ours_in_the_environment_is_warned_of() -> None:
     assert settings_of({"MAILBLAST_RATES": "1/s", "SMTP_ANYTHING": "of another program"}).warnings == [
         "MAILBLAST_RATES in the environment is no setting; did you mean MAILBLAST_RATE?"
     ]
+
+
+def test_transports_of_the_toml_file_are_there_by_name() -> None:
+    text = '[transports]\nnews = "smtp://a"\n"bills 2" = "ses"\n'
+    Path("mailblast.toml").write_text(text, encoding="utf-8")
+    assert {"news": "smtp://a", "bills 2": "ses"} == settings_of().transports
+
+
+def test_transports_that_are_no_text_are_refused() -> None:
+    Path("mailblast.toml").write_text("[transports]\nnews = true\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="'news' in mailblast.toml is neither text"):
+        settings_of()
+
+
+@pytest.mark.parametrize(("dsn", "warned"), [("smtp://ada:secret@h", True), ("smtp://ada@h:587?max-age=5", False)])
+def test_transports_with_a_password_that_others_may_read_are_warned_of(dsn: str, *, warned: bool) -> None:
+    path = Path("mailblast.toml")
+    path.write_text(f'[transports]\nnews = "{dsn}"\n', encoding="utf-8")
+    path.chmod(0o644)
+    assert warned is bool(settings_of().warnings)
+    assert "secret" not in "".join(settings_of().warnings)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock
-from fakes_mailing import QUOTA, SMALL, TEMPLATE, counts, rows
-from fakes_provider import LOST, HoldingProvider
+from fakes_mailing import QUOTA, SMALL, TEMPLATE, a_row, counts, rows
+from fakes_provider import HoldingProvider
 
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.pace import Pace, PaceSettings
@@ -24,7 +24,7 @@ from mailblast.providers.memory import ACCEPTED, MemoryProvider
 from mailblast.providers.transport_cache import MAX_AGE_S, MAXIMUM, Key, TransportCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from mailblast.executors.executor import OnDone, OnOutcome
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 class Counted(MemoryProvider):
     """Counts how often it was opened and closed."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, answer: Callable[[Message], Attempt] = lambda _: ACCEPTED) -> None:
+        super().__init__(answer)
         self.opened = 0
         self.closed = 0
 
@@ -146,24 +146,17 @@ async def test_eleven_transports_the_one_not_used_for_longest_makes_room(runner:
 
 
 async def test_transport_that_is_too_old_is_finished_closed_and_replaced(runner: Runner) -> None:
-    class Aging(Counted):
-        def __init__(self, clock: FakeClock) -> None:
-            super().__init__()
-            self.clock = clock
-            self.answer = self.age  # type: ignore[assignment]  # of the memory provider
+    def age(_message: Message) -> Attempt:
+        runner.clock.advance(MAX_AGE_S / 20)
+        return ACCEPTED
 
-        def age(self, _message: Message) -> Attempt:
-            self.clock.advance(MAX_AGE_S / 20)
-            return ACCEPTED
+    made: list[Counted] = []
 
-    runner.transports = 1
-    runner.make = lambda _key: Aging(runner.clock)  # type: ignore[method-assign]  # another kind
-    made: list[Aging] = []
-
-    def make(_key: Key) -> Aging:
-        made.append(Aging(runner.clock))
+    def make(_key: Key) -> Counted:
+        made.append(Counted(age))
         return made[-1]
 
+    runner.transports = 1
     runner.cache = TransportCache(make, runner.clock)
     result = await runner.run(100)
     assert {State.ACCEPTED: 100} == counts(result)
@@ -202,7 +195,7 @@ async def test_told_to_end_and_cut_in_flight_is_in_doubt(runner: Runner) -> None
         outcomes.extend(finished)
 
     executor = runner.executor(lambda _: None, done)
-    claims = runner.journal.claim([row for row in rows(20)], ClaimPolicy()).claims  # type: ignore[misc]  # all good
+    claims = runner.journal.claim([a_row(number) for number in range(20)], ClaimPolicy()).claims
     async with executor:
         await executor.submit(Batch(0, claims[:12]))
         await holding.holding.wait()
@@ -216,7 +209,6 @@ async def test_told_to_end_and_cut_in_flight_is_in_doubt(runner: Runner) -> None
     assert "Interrupted by SIGINT." == str(executor.stopped)
     assert 20 == len(outcomes)
     assert 3 == sum(outcome.state is State.IN_DOUBT for outcome in outcomes)
-    assert LOST.disposition.value == "in_doubt"
 
 
 async def test_error_in_the_block_ends_in_good_order(runner: Runner) -> None:
@@ -233,7 +225,7 @@ async def test_outcomes_that_cannot_be_recorded_stop_the_run(runner: Runner) -> 
         raise JournalError("full")
 
     executor = runner.executor(lambda _: None, done)
-    claims = runner.journal.claim([row for row in rows(8)], ClaimPolicy()).claims  # type: ignore[misc]  # all good
+    claims = runner.journal.claim([a_row(number) for number in range(8)], ClaimPolicy()).claims
     async with executor:
         await executor.submit(Batch(0, claims[:4]))
         await executor.drain()

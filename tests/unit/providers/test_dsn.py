@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mailblast.errors import UsageError
 from mailblast.model.secret import Secret
-from mailblast.providers.dsn import Dsn, parse_dsn
+from mailblast.providers.dsn import Dsn, parse_dsn, split_dsns
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,21 @@ def test_parse_dsn_preset_that_cannot_be_read_names_the_remedy(text: str, what: 
 def test_shown_preset_hides_the_password_and_can_be_read_again(text: str, shown: str) -> None:
     assert shown == parse_dsn(text).shown()
     assert shown == parse_dsn(shown).shown()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("smtp", ["smtp"]),
+        (" smtp  ses ", ["smtp", "ses"]),
+        ("smtp://a\nsmtps://b@c", ["smtp://a", "smtps://b@c"]),
+        ("gmail://ada@example.com sendgrid", ["gmail://ada@example.com", "sendgrid"]),
+        ("ses gmail", ["ses", "gmail"]),
+        ("outbox:my  dir", ["outbox:my  dir"]),
+        ("outbox:my dir outbox:b", ["outbox:my dir", "outbox:b"]),
+        ("smtp://a smpt://b", ["smtp://a", "smpt://b"]),
+        ("smtp://u:pass w:ord@h", ["smtp://u:pass w:ord@h"]),
+    ],
+)
+def test_split_dsns_takes_apart_what_begins_like_one(text: str, expected: list[str]) -> None:
+    assert expected == split_dsns(text)
