@@ -7,6 +7,6 @@ escaped.
 
 The modules, bottom up: ``words`` hides Jinja code while its surroundings are converted, ``plain_text`` and
 ``markdown_html`` convert, ``environment`` holds the Jinja settings, ``header_block`` reads the lines on top,
-``template`` reads the files, ``css`` moves style sheets into tags (``css_once`` on the template, where that is proved to
-be the same), ``inline_images`` makes pictures parts of the message, ``renderer`` fills in.
+``template`` reads the files, ``css`` moves style sheets into tags (``css_once`` on the template, where that is proved
+to be the same), ``inline_images`` makes pictures parts of the message, ``renderer`` fills in.
 """

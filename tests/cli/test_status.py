@@ -76,3 +76,8 @@ def test_failures_as_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> N
     assert ["accepted", "accepted", "invalid"] == [row["outcome"] for row in document["rows"]]
     assert run(["failures", "welcome-list", "--state", "failed", "--json"]) == 0
     assert json_of(capsys)["rows"] == []
+    # A file that is asked for is written as well.
+    assert run(["failures", "welcome-list", "--state", "accepted", "--json", "-o", "also.jsonl"]) == 0
+    rows = json_of(capsys)["rows"]
+    assert ["accepted", "accepted"] == [row["outcome"] for row in rows]
+    assert rows == [json.loads(line) for line in Path("also.jsonl").read_text(encoding="utf-8").splitlines()]
