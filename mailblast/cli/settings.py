@@ -182,6 +182,8 @@ class Settings:
 
     def _warn_if_open(self, path: Path, values: Mapping[str, object]) -> None:
         has_key = any(str(value).lstrip().startswith("-----BEGIN") for value in values.values())
+        # The URL of a queue may hold its password.
+        has_key = has_key or "@" in str(values.get("MAILBLAST_QUEUE", ""))
         has_key |= path.name == CONFIG_FILE and any(map(_PASSWORD.search, self.transports.values()))
         if (has_key or SECRET_NAMES & set(values)) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             self.warnings.append(f"{path.name} holds a password and others may read it. Do: chmod 600 {path.name}")

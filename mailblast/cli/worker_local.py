@@ -68,6 +68,7 @@ class LocalWorker:
 
     def run(self) -> int:
         """Work until nothing is due, or for ever."""
+        _listen()
         if not self._options.once:
             self._terminal.note(f"mailblast: waiting for what is queued in {self._settings.home}")
         while True:
