@@ -31,6 +31,7 @@ SAMPLE_DATE_S = 1_800_000_000
 #: About as long as a real one.
 SAMPLE_LINK = "https://example.com/unsubscribe/" + "x" * 96
 FIX_ROW = "Correct the row, or leave it: it becomes an 'invalid' outcome and the run goes on."
+FIX_ATTACHMENT = "Put the file where the row says, or correct the row."
 FIX_RENDER = "Fill the column, or give the template a default: {{ name | default('…') }}."
 
 
@@ -45,6 +46,7 @@ class ListCheck:
         on_progress: Called with the rows read so far, now and then.
         suppressions: The do-not-mail list; None leaves it alone.
         domains: Gets the domain of each good address.
+        load_own: Loads a recipient's own attachments; None where there are none.
         keys: What signs unsubscribe links, where the campaign has them.
     """
 
@@ -59,6 +61,7 @@ class ListCheck:
         keys: Keys = _NO_KEYS,
         suppressions: SuppressionList | None = None,
         domains: RecipientDomains | None = None,
+        load_own: Callable[[Recipient], object] | None = None,
     ) -> None:
         self._name = name
         self._recipients = recipients
@@ -71,6 +74,7 @@ class ListCheck:
         self._on_progress = on_progress
         self._suppressions = suppressions
         self._domains = domains
+        self._load_own = load_own
         self.rows = 0
         self.good = 0
 
@@ -107,7 +111,7 @@ class ListCheck:
                 fix = "Nothing: the first of them is sent. Use --key where one address may get several messages."
                 yield Check("list.duplicate", Level.WARNING, recipient.address, text, fix, recipient.row)
                 continue
-            fault = self._fault(recipient) if self._builder is not None else None
+            fault = self._fault(recipient)
             if fault is None:
                 self.good += 1
             else:
@@ -132,16 +136,19 @@ class ListCheck:
 
     def _fault(self, recipient: Recipient) -> Check | None:
         """Return what keeps this row from becoming a message, None where nothing does."""
-        if self._renderer is None or self._builder is None:
-            return None
-        claim = Claim(recipient.row, recipient, SAMPLE_DATE_S)
         try:
-            if UNSUBSCRIBE_URL in self._renderer.variables:
-                claim = self._with_link(self._builder, claim)
-            self._builder.build(claim, self._renderer.render(claim.recipient.variables))
+            if self._renderer is not None and self._builder is not None:
+                claim = Claim(recipient.row, recipient, SAMPLE_DATE_S)
+                if UNSUBSCRIBE_URL in self._renderer.variables:
+                    claim = self._with_link(self._builder, claim)
+                self._builder.build(claim, self._renderer.render(claim.recipient.variables))
         except RowFaultError as fault:
-            message = f"column '{fault.column}': {fault.reason}" if fault.column else fault.reason
-            return Check("template.row", Level.ERROR, recipient.address, message, FIX_RENDER, recipient.row)
+            return _fault_of("template.row", recipient, fault, FIX_RENDER)
+        try:
+            if self._load_own is not None:
+                self._load_own(recipient)
+        except RowFaultError as fault:
+            return _fault_of("attachment.row", recipient, fault, FIX_ATTACHMENT)
         return None
 
     def _with_link(self, builder: MessageBuilder, claim: Claim) -> Claim:
@@ -151,6 +158,11 @@ class ListCheck:
         recipient = claim.recipient
         variables = {UNSUBSCRIBE_URL: SAMPLE_LINK, **recipient.variables}
         return claim._replace(recipient=recipient._replace(variables=variables))
+
+
+def _fault_of(id_: str, recipient: Recipient, fault: RowFaultError, fix: str) -> Check:
+    message = f"column '{fault.column}': {fault.reason}" if fault.column else fault.reason
+    return Check(id_, Level.ERROR, recipient.address, message, fix, recipient.row)
 
 
 def _bad_row(row: BadRow) -> Check:

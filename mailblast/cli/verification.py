@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from mailblast.checks.check import Check
     from mailblast.checks.dns_lookup import DnsLookup
     from mailblast.checks.domain_check import SigningKey
     from mailblast.checks.recipient_domain_check import RecipientDomains
+    from mailblast.cli.attachments import AttachOptions
     from mailblast.cli.options import ListFormat
     from mailblast.cli.settings import Settings
     from mailblast.cli.terminal import Terminal
     from mailblast.lists.rows import RowReader
     from mailblast.model.campaign import Template
+    from mailblast.model.recipient import Recipient
 
 #: What a provider's SPF record is included by; its own pages say so.
 SPF_INCLUDES = {
@@ -46,6 +48,7 @@ class Verification:
         email_column: Option.
         key: Option.
         dns: Whether recipients' domains are looked up.
+        attach: Options about attachments.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Verification:
         email_column: str | None,
         key: str | None,
         dns: bool,
+        attach: AttachOptions,
     ) -> None:
         self._settings = settings
         self._terminal = terminal
@@ -72,6 +76,7 @@ class Verification:
         self._email_column = email_column
         self._key = key
         self._dns = dns
+        self._attach = attach
 
     def contents(
         self, source: str | None, path: Path | None, list_format: ListFormat | None, encoding: str
@@ -137,6 +142,7 @@ class Verification:
                 keys=keys_of(self._settings, None),
                 suppressions=self._stack.enter_context(SuppressionList(self._settings.home)),
                 domains=domains,
+                load_own=self._own_attachments(),
             )
             yield from check.findings()
         if domains is not None:
@@ -158,6 +164,20 @@ class Verification:
 
             while (check := runner.run(following())) is not None:
                 yield check
+
+    def attachments(self) -> Iterator[Check]:
+        """Yield findings about files that go with every message."""
+        from mailblast.checks.attachment_check import check_attachments
+
+        yield from check_attachments([Path(path) for path in self._attach.shared if path != "-"])
+
+    def _own_attachments(self) -> Callable[[Recipient], object] | None:
+        """Return what loads a recipient's own files, None where no path is a template."""
+        from mailblast.delivery.row_attachments import RowAttachments
+
+        if not self._attach.own:
+            return None
+        return RowAttachments(self._attach.own, str(self._attach.folder or Path())).load
 
     def message(self, path: Path) -> Iterator[Check]:
         """Yield findings about one message file."""

@@ -31,6 +31,8 @@ def verify(
     sender: options.Sender = None,
     reply_to: options.ReplyTo = None,
     unsubscribe: options.Unsubscribe = None,
+    attach: options.Attach = None,
+    attach_folder: options.AttachFolder = None,
     via: options.Via = None,
     token_command: options.TokenCommand = None,
     key: Annotated[
@@ -74,6 +76,7 @@ def verify(
 
       mailblast verify --via smtp://me@mail.example.com:587
     """
+    from mailblast.cli.attachments import CODE, AttachOptions
     from mailblast.cli.verification import Verification
     from mailblast.cli.verify_report import VerifyReport
 
@@ -90,10 +93,13 @@ def verify(
             email_column=email_column,
             key=key,
             dns=dns,
+            attach=AttachOptions(tuple(attach or ()), attach_folder),
         )
         parts: list[Iterable[Check]] = []
         if list_ is not None or template is not None:
             parts.append(verification.contents(list_, template, list_format, encoding))
+        if any(CODE not in path for path in attach or ()):
+            parts.append(verification.attachments())
         if message is not None:
             parts.append(verification.message(message))
         if domain is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,3 +211,32 @@ def test_verify_that_must_stop_in_the_middle_still_gives_one_object(capsys: pyte
     a_list(["bad,X,y"])
     assert run(["verify", "list.csv", "--domain", "no domain"]) == 2
     assert "1 errors" in capsys.readouterr().out
+
+
+def test_verify_attachments_that_all_get(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("terms.pdf").write_bytes(b"x" * 1_000)
+    Path("tool.exe").write_bytes(b"x")
+    os.mkfifo("pipe")
+    with Path("large.bin").open("wb") as file:
+        file.truncate(30_000_000)
+    assert run(["verify", a_list(), "--attach", "terms.pdf", "--json"]) == 0
+    assert "attachment.size" in {check["id"] for check in json_of(capsys)["checks"]}
+    words = [f"--attach={name}" for name in ("missing.pdf", "tool.exe", "large.bin", "pipe")]
+    assert run(["verify", a_list(), *words, "--json"]) == 1
+    found = {(check["id"], check["level"]) for check in json_of(capsys)["checks"]}
+    assert {
+        ("attachment.readable", "error"),
+        ("attachment.readable", "warning"),
+        ("attachment.type", "warning"),
+        ("attachment.size", "warning"),
+    } <= found
+
+
+def test_verify_attachments_of_single_recipients(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bills").mkdir()
+    Path("bills/Team.pdf").write_bytes(b"x")
+    words = ["verify", a_list(), "-t", a_template(), "--attach", "{{ plan }}.pdf", "--attach-dir", "bills", "--json"]
+    assert run(words) == 1
+    (fault,) = (check for check in json_of(capsys)["checks"] if check["level"] == "error")
+    assert ("attachment.row", 3) == (fault["id"], fault["row"])
+    assert "Solo.pdf" in fault["message"]
