@@ -50,7 +50,7 @@ DEBIAN := postfix dovecot-core opendkim redis-server
 PROGRAMS := smtp-sink dovecot opendkim redis-server
 # Servers from npm: Amazon SES with real Handlebars, Twilio's OpenAPI file as a server; and a rival for the bench.
 NODE := $(VENV)/node
-NPM := aws-ses-v2-local@2.10.2 @stoplight/prism-cli@5.14.2 nodemailer@10.6.1
+NPM := aws-ses-v2-local@2.10.2 @stoplight/prism-cli@5.14.2 nodemailer@10.6.1 nodemailer-9@npm:nodemailer@9.1.1
 
 $(NODE)/installed: Makefile
 	@if command -v npm >/dev/null 2>&1; then \

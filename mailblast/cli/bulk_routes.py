@@ -38,7 +38,7 @@ class BulkRoute:
         self.pace: Pace | None = None
         self._job = job
         self._transport = transport
-        self._provider = transport.provider
+        self.provider = transport.provider
         self._journal = journal
         self._choice = choice
         self._processes = 1
@@ -53,7 +53,7 @@ class BulkRoute:
 
     def composer(self) -> Composer:
         """Compile the messages."""
-        return Composer(self.campaign, self._job.keys, composition=self._provider.wants_composition)
+        return Composer(self.campaign, self._job.keys, composition=self.provider.wants_composition)
 
     async def open(self) -> None:
         """Connect, read the limits, and have mail kept where it is for later.
@@ -63,7 +63,7 @@ class BulkRoute:
             UsageError: The attachments are larger than it takes, or it does not keep mail that long.
             JournalError: It cannot be recorded what it keeps.
         """
-        job, provider = self._job, self._provider
+        job, provider = self._job, self.provider
         await provider.open()
         job.check_attachments(provider)
         # Only now: some providers tell their limits when they are opened.
@@ -94,7 +94,7 @@ class BulkRoute:
         )
         return InlineExecutor(
             pipeline,
-            self._provider,
+            self.provider,
             job.clock,
             batches_in_flight=job.options.batches,
             on_done=on_done,
@@ -106,7 +106,7 @@ class BulkRoute:
         if self.pace is not None:
             self.pace.close()
             self.pace = None
-        await self._provider.close()
+        await self.provider.close()
 
     def _many(self, pace: Pace, on_outcome: OnOutcome, on_done: OnDone) -> Executor:
         job, options = self._job, self._job.options

@@ -30,6 +30,7 @@ from mailblast.message.builder import UNSUBSCRIBE_URL, MessageBuilder
 from mailblast.model.campaign import Campaign
 from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
+from mailblast.providers.provider import PooledProvider
 from mailblast.recipients.recipients import RecipientSettings, read_recipients
 from mailblast.recipients.row_routes import check_rows, column_of, transport_of
 from mailblast.recipients.suppression import SuppressionList
@@ -376,6 +377,7 @@ class BulkJob:
             def refresh() -> None:
                 run.rate_limit_per_s = _rate_of(routes)
                 run.note_progress()
+                self._tell_monitor(monitor, routes)
 
             async with outcome_text.shown(
                 self.terminal,
@@ -408,6 +410,14 @@ class BulkJob:
             suppress_hard_bounces=options.suppress_hard_bounces,
             rate_limit_per_s=rate_limit_per_s,
         )
+
+    def _tell_monitor(self, monitor: Monitor, routes: Sequence[BulkRoute]) -> None:
+        """Tell the monitor what the provider in use has open, and what is used up of its day."""
+        for route in routes:
+            if route.pace is not None and (quota := route.pace.quota()) is not None:
+                monitor.quota(*quota)
+            if isinstance(route.provider, PooledProvider):
+                monitor.connections(route.provider.open_connections)
 
     def make_pace(self, transport: Transport) -> Pace:
         """Return what keeps to the limits; tell where others do not keep to them, or the past is not known."""

@@ -148,6 +148,11 @@ class DayLimit:
         """How many today, as of the last ``read()``."""
         return self._cap
 
+    @property
+    def used(self) -> int:
+        """How many went today, as of the last ``read()``."""
+        return self._count
+
     def wait_s(self, now: float) -> float:
         """Return the seconds until a permit by what is known."""
         return self._ready_s - now
@@ -258,6 +263,11 @@ class RollingLimit:
         self._sum = 0
         self._ready_s = 0.0
         self._place = file.ring(self._name)
+
+    @property
+    def used(self) -> int:
+        """How many went in the last 24 hours, as of the last ``read()``."""
+        return self._sum
 
     def leave(self, left: int, now: float) -> None:
         """Allow no more than so many from now on: others have used the same account. Under the lock."""

@@ -174,6 +174,17 @@ class Pace:
                 )
         return None
 
+    def quota(self) -> tuple[int, int] | None:
+        """Return how many of a day's recipients are used up, and how many there are; of the limit that is nearest.
+
+        None where no day has a limit.
+        """
+        if not self._days or self._limits is None:
+            return None
+        self._limits.look(self._days, self._now())
+        pairs = [(limit.used, limit.cap) for limit in self._days if isinstance(limit, DayLimit | RollingLimit)]
+        return max(pairs, key=lambda pair: pair[0] / max(pair[1], 1), default=None)
+
     def slow_account(self, reply: Reply | None, retry_after_s: float | None, answered: int) -> SlowDown:
         """Slow everything down."""
         if self.account is None:

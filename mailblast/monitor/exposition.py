@@ -177,6 +177,7 @@ def _gauges(snapshot: Snapshot) -> Iterator[tuple[str, str, float | None]]:
     yield "rate_limit_messages_per_second", "The limit in force.", snapshot.rate_limit_per_s
     yield "grade_score", "100 is best; below 70 somebody should look.", snapshot.grade.score
     yield "in_flight_messages", "Rows read that have no outcome yet.", snapshot.in_flight
+    yield "open_connections", "Connections to the provider.", snapshot.connections
     yield "uptime_seconds", "Time since the run began.", snapshot.uptime_s
     yield "progress_ratio", "Share of the list that is done.", snapshot.fraction
     yield "quota_used_messages", "Recipients of the account's day so far.", None if quota is None else quota.used

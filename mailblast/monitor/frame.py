@@ -137,6 +137,8 @@ class _Pen:
         rate = rate_words(snapshot.throughput_per_s)
         if snapshot.rate_limit_per_s is not None:
             rate += f" of {rate_words(snapshot.rate_limit_per_s)}"
+        if snapshot.connections:
+            rate += f" on {snapshot.connections} connection{'s' if snapshot.connections > 1 else ''}"
         bars = sparkline(snapshot.history, min(60, self._width - len(rate) - 12), ascii_only=self._ascii_only)
         times = f"average {milliseconds_words(snapshot.average_ms)}"
         times += f", half within {milliseconds_words(snapshot.p50_ms)}"

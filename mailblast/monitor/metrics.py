@@ -123,6 +123,7 @@ class Monitor:
         self._past_domains: dict[str, _Cell] = {}
         self._domains: set[str] = set()
         self._quota: Quota | None = None
+        self._connections: int | None = None
         #: Every state but accepted, which the cells count.
         self._counts = dict.fromkeys(State, 0)
         self._errors = ErrorCounts()
@@ -202,6 +203,10 @@ class Monitor:
         """
         self._quota = Quota(used, limit)
 
+    def connections(self, count: int) -> None:
+        """Tell how many connections to the provider are open."""
+        self._connections = count
+
     def snapshot(self) -> Snapshot:
         """Return the figures of this instant. Takes a fraction of a millisecond: for once a second, not per outcome."""
         elapsed_s = self._monotonic() - self._started_s
@@ -245,6 +250,7 @@ class Monitor:
                 for name, total in sorted(all_domains.items(), key=_by_size)[:_DOMAINS_SHOWN]
             ),
             quota=self._quota,
+            connections=self._connections,
             errors=self._errors.groups(),
             uptime_s=elapsed_s,
             rows_per_s=rows_per_s,

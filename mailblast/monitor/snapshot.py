@@ -84,6 +84,8 @@ class Snapshot:
     domains: tuple[Figures, ...]
     #: None where the account has no daily limit, or none is known.
     quota: Quota | None
+    #: Connections to the provider that are open; None where it keeps none, or other processes do.
+    connections: int | None
     #: Most frequent first.
     errors: tuple[ErrorGroup, ...]
     uptime_s: float

@@ -16,7 +16,7 @@ Rules of one message's life:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from mailblast.model.message import Message
@@ -110,4 +110,14 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Take leave in an orderly way; never raises for what the network does."""
+        ...
+
+
+@runtime_checkable
+class PooledProvider(Protocol):
+    """A provider that keeps connections."""
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open right now."""
         ...

@@ -144,6 +144,7 @@ def show(figures: list[dict[str, Any]]) -> None:
             for name, ratio in each["ratios"].items():
                 print(f"  {ratio:6.2f} times {name}; asked for: {TARGETS[name]}")
         for name in FAR_TARGETS.keys() & each["ratios"].keys() if each["name"] == FAR else ():
-            print(f"  {each['ratios'][name]:6.2f} times {name} over {FAR}; asked for: {FAR_TARGETS[name]}")
+            ratio = max(each["medians"][ours] for ours in (ONE, AUTO)) / each["medians"][name]
+            print(f"  {ratio:6.2f} times {name} over {FAR}; asked for: {FAR_TARGETS[name]}")
     if not machine["go"]:
         print("  There is no Go compiler here, so listmonk's engine was not measured.")

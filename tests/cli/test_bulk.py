@@ -454,3 +454,12 @@ def test_bulk_metrics_port_in_the_settings_is_checked(
     monkeypatch.setenv("MAILBLAST_METRICS_PORT", "70000")
     assert run(["bulk", a_list(), "-t", a_template()]) == 2
     assert "MAILBLAST_METRICS_PORT is 70000" in capsys.readouterr().err
+
+
+def test_bulk_alerts_that_a_quota_is_nearly_used_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mailblast.cli.outcome_text.REFRESH_S", 0.05)
+    a_list([f"user{number}@example.com,U,x" for number in range(30)])
+    assert bulk("list.csv", "-t", "welcome.html", "--daily-cap", "10", "--rate", "20/s") == 4
+    assert "alert kind=quota" in capsys.readouterr().err

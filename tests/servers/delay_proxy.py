@@ -5,8 +5,8 @@ connection takes as long as over a real path: the server hears of it one and a h
 ``connect()``, which is when the client's own acknowledgement would be there, so that a greeting arrives after two.
 
 A process of its own, one event loop on ``select()``, whose time-outs are of microseconds: those of ``epoll`` are of a
-millisecond, a fifth of a delay of 5 ms. Without a delay it passes about 20,000 messages of 5 KB a second on a core that
-it has to itself; with one, what is in flight bounds the rate long before that.
+millisecond, a fifth of a delay of 5 ms. It costs 50 µs of processor time for a message of 5 KB whose envelope is
+pipelined, twice that with a delay, so about 20,000 and 10,000 a second on a core that it has to itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A sink for mail with TLS from the first byte, which smtp-sink lacks; without TLS too, to tell what TLS itself costs.
 
 Takes everything, keeps nothing, offers PIPELINING. A process of its own, one event loop, uvloop where it is installed.
-Takes some 15,000 messages of 5 KB a second over TLS on a core that it has to itself.
+A message of 5 KB costs it 20 µs of processor time, over TLS 40 µs, so it takes about 20,000 a second over TLS on a core
+that it has to itself; smtp-source sends it 28,000 a second without.
 """
 
 from __future__ import annotations

@@ -142,6 +142,11 @@ class Pool:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open right now."""
+        return len(self._connections)
+
     # Connections call.
 
     def take(self) -> Message | None:

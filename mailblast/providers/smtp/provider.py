@@ -38,6 +38,11 @@ class SmtpProvider:
         )
         self._pool = Pool(settings, clock)
 
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open right now."""
+        return self._pool.open_connections
+
     async def open(self) -> None:
         """Connect and log in once.
 

@@ -168,3 +168,15 @@ def test_words() -> None:
     ]
     assert len(said_of(FAST._replace(text="x" * 500))) == 120
     assert said_of(Reply(429, "", "slow", Stage.REQUEST)) == "429 slow"
+
+
+def test_quota_is_that_of_the_limit_that_is_nearest(tmp_path: Path) -> None:
+    assert a_pace().quota() is None
+    pace = a_pace(daily_cap=10, per_day=1_000, file=tmp_path / "x")
+    pace.general()
+    assert (0, 10) == pace.quota()
+    assert taken(pace, 7) == 7
+    assert (7, 10) == pace.quota()
+    other = a_pace(per_day=8, file=tmp_path / "x")
+    other.general()
+    assert (7, 8) == other.quota()

@@ -381,3 +381,10 @@ def test_snapshot_holds_the_quota_that_was_told() -> None:
     assert monitor.snapshot().quota is None
     monitor.quota(3, 500)
     assert (3, 500) == monitor.snapshot().quota
+
+
+def test_snapshot_holds_the_connections_that_were_told() -> None:
+    monitor = Monitor(FakeClock())
+    assert monitor.snapshot().connections is None
+    monitor.connections(3)
+    assert 3 == monitor.snapshot().connections
