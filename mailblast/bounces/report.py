@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from email.errors import MessageError
 from email.message import Message
@@ -134,6 +135,8 @@ def _by_library(message: Message) -> Iterator[Reported]:
         from flufl.bounce import all_failures  # noqa: PLC0415 - an extra, and 30 ms
     except ImportError:
         return
+    # It logs a traceback where one of its readers stumbles; the others read on.
+    logging.getLogger("flufl.bounce").disabled = True
     try:
         temporary, permanent = all_failures(message)
     except Exception:  # noqa: BLE001 - some of its fifty readers stumble over hostile text

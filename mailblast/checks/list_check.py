@@ -16,13 +16,14 @@ from mailblast.render.css import with_css_inlined
 from mailblast.render.renderer import Renderer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mailblast.checks.recipient_domain_check import RecipientDomains
     from mailblast.model.campaign import Campaign
     from mailblast.model.recipient import Recipient
     from mailblast.recipients.seen_keys import SeenKeys
     from mailblast.recipients.suppression import SuppressionList
+    from mailblast.recipients.suppression_entry import SuppressionEntry
 
 _NO_KEYS = Keys()
 CHUNK = 1000
@@ -102,7 +103,10 @@ class ListCheck:
                 yield _bad_row(row)
             else:
                 recipients.append(row)
-        yield from self._addresses(recipients)
+        suppressed: Mapping[str, SuppressionEntry] = {}
+        if self._suppressions is not None:
+            suppressed = self._suppressions.suppressed([recipient.address for recipient in recipients])
+        yield from self._addresses(recipients, suppressed)
         duplicates = self._seen.add([(recipient.key, recipient.row) for recipient in recipients])
         for recipient in recipients:
             first_row = duplicates.get(recipient.row) if duplicates else None
@@ -112,16 +116,13 @@ class ListCheck:
                 yield Check("list.duplicate", Level.WARNING, recipient.address, text, fix, recipient.row)
                 continue
             fault = self._fault(recipient)
-            if fault is None:
-                self.good += 1
-            else:
+            if fault is not None:
                 yield fault
+            elif self._builder is None or recipient.address not in suppressed:
+                self.good += 1
 
-    def _addresses(self, recipients: list[Recipient]) -> Iterator[Check]:
+    def _addresses(self, recipients: list[Recipient], suppressed: Mapping[str, SuppressionEntry]) -> Iterator[Check]:
         """Yield what is odd about addresses whose syntax is right."""
-        suppressed = {}
-        if self._suppressions is not None:
-            suppressed = self._suppressions.suppressed([recipient.address for recipient in recipients])
         for recipient in recipients:
             address, row = recipient.address, recipient.row
             for oddity in oddities(address):

@@ -74,6 +74,10 @@ def run(arguments: list[str] | None = None) -> int:
         print(f"mailblast: The output cannot be written: {error.strerror}.", file=sys.stderr)  # noqa: T201 - likewise
         return ExitCode.STOPPED
     except SystemExit as end:
+        # What is wrong with the words themselves has been told on stderr by the parser.
+        told = getattr(end.__context__, "format_message", None)
+        if told is not None and "--json" in words:
+            _tell_json(told(), "See --help of the command.", ExitCode.USAGE)
         return end.code if isinstance(end.code, int) else ExitCode.OK
     return ExitCode.OK
 
@@ -97,5 +101,9 @@ def with_queue_values(words: list[str]) -> list[str]:
 def _tell(error: MailblastError, *, as_json: bool) -> None:
     print(f"mailblast: {error}", file=sys.stderr)  # noqa: T201 - the last word of a failed command
     if as_json:
-        told: dict[str, Any] = {"error": error.message, "fix": error.fix, "exit_code": exit_code_of(error)}
-        print(json.dumps(told, ensure_ascii=False))  # noqa: T201 - likewise
+        _tell_json(error.message, error.fix, exit_code_of(error))
+
+
+def _tell_json(error: str, fix: str, code: int) -> None:
+    told: dict[str, Any] = {"error": error, "fix": fix, "exit_code": code}
+    print(json.dumps(told, ensure_ascii=False))  # noqa: T201 - the one object on stdout

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 #: Providers that sign with keys of their own; by their DSN's scheme.
 SIGNING_PROVIDERS = {"ses": "Amazon SES", "sendgrid": "SendGrid"}
 _PEM = "-----BEGIN"
+_MAKE_KEY = "Make one with: openssl genrsa -out dkim.pem 2048"
 #: Links in one setting are told apart by how they begin: a blank may also stand in ``{{ token }}``.
 _NEXT_LINK = re.compile(r"\s+(?=https?:|mailto:)")
 
@@ -86,6 +87,9 @@ def authenticity_of(
         if scheme in SIGNING_PROVIDERS:
             notices.append(f"{SIGNING_PROVIDERS[scheme]} signs messages itself; the DKIM key given here is not used.")
             dkim = None
+        elif keys.dkim_rsa is None:
+            fix = f"Give --dkim-key FILE, or set MAILBLAST_DKIM_KEY. {_MAKE_KEY}"
+            raise UsageError("The key to sign with is missing.", fix=fix)
         else:
             notices += _warnings(dkim, keys, options, settings, sender_address)
     list_headers = list_headers_of(options, settings)
@@ -182,11 +186,15 @@ def _key(source: Path | str | None, name: str) -> Secret | None:
     if isinstance(source, str) and source.lstrip().startswith(_PEM):
         return Secret(source.replace("\\n", "\n"))
     try:
-        return Secret(Path(source).read_text(encoding="ascii"))
+        text = Path(source).read_text(encoding="ascii")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         fix = "Name the file of a private key in PEM."
         raise UsageError(f"The key file {source} of {name} cannot be read: {why}.", fix=fix) from error
+    if _PEM not in text:
+        fix = f"A private key in PEM begins with {_PEM}. {_MAKE_KEY}"
+        raise UsageError(f"The key file {source} of {name} holds no private key.", fix=fix)
+    return Secret(text)
 
 
 def _warnings(

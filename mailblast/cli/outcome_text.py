@@ -28,7 +28,7 @@ REFRESH_S = 1.0
 #: Which states are worth a line of advice, and the advice.
 ADVICE = {
     State.IN_DOUBT: "may or may not have it; held. To send them again, byte for byte: --resend-in-doubt",
-    State.FAILED: "refused for good; not tried again unless with --retry-failed",
+    State.FAILED: "refused for good; tried again only with --retry-failed",
     State.DEFERRED: "refused for now; run the same command again to try them",
     State.UNSENT: "not sent yet; run the same command again to continue",
     State.INVALID: "rows that cannot be sent",

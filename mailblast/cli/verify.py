@@ -14,10 +14,10 @@ from mailblast.cli import options
 from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.settings import Settings
 from mailblast.cli.terminal import Terminal
-from mailblast.errors import MailblastError
+from mailblast.errors import MailblastError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from mailblast.checks.check import Check
 
@@ -80,6 +80,7 @@ def verify(
     from mailblast.cli.verification import Verification
     from mailblast.cli.verify_report import VerifyReport
 
+    _refuse_idle(domain, {"--ip": address, "--dkim": dkim, "--dkim-key": dkim_key})
     terminal, settings = Terminal(json_output=json_output, quiet=quiet), Settings.load()
     with contextlib.ExitStack() as stack:
         verification = Verification(
@@ -120,3 +121,10 @@ def verify(
     if not complete:
         return 128 + signal.SIGINT
     return ExitCode.INCOMPLETE if report.errors or (strict and report.warnings) else ExitCode.OK
+
+
+def _refuse_idle(domain: str | None, about_domain: Mapping[str, object]) -> None:
+    """Refuse options that would be without effect where no domain is named."""
+    for name, value in about_domain.items():
+        if value is not None and domain is None:
+            raise UsageError(f"{name} is about a sending domain, and none is named.", fix="Add --domain example.com.")

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import shlex
+import shutil
 import subprocess
 import threading
 import urllib.request
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 #: Alerts that wait while another is on its way; later ones are dropped.
 MOST_WAITING = 16
+#: Words that mean something to a shell alone.
+_SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"})
 #: What a fact may be as an environment variable.
 MAX_TEXT = 1_000
 
@@ -128,6 +131,13 @@ def _words(command: str) -> list[str]:
         raise UsageError(f"--alert-command cannot be read: {error}.", fix="Close the quotes.") from None
     if not words:
         raise UsageError("--alert-command is empty.", fix="Give a command, such as 'notify-send mailblast'.")
+    if shutil.which(words[0]) is None:
+        raise UsageError(f"--alert-command: there is no program '{words[0]}'.", fix="Check its name and its rights.")
+    if _SHELL.intersection(words):
+        raise UsageError(
+            "--alert-command runs without a shell, which would take '|', '>', ';' and '&&'.",
+            fix="Put it into a script, or write it as: sh -c '…'",
+        )
     return words
 
 

@@ -114,7 +114,7 @@ class LogLines:
         if self._json:
             self._object(name, "info", figures(snapshot))
         else:
-            self._line("info", f"{name}: {sentence(snapshot)}")
+            self._line("info", f"{name}: {sentence(snapshot, ended=name == 'end')}")
 
     def _object(self, name: str, level: Level, fields: Mapping[str, object]) -> None:
         head = {"time": self._time(), "level": level, "event": name}
@@ -158,8 +158,8 @@ def figures(snapshot: Snapshot) -> dict[str, object]:
     }
 
 
-def sentence(snapshot: Snapshot) -> str:
-    """Return the figures of a snapshot as one line for people."""
+def sentence(snapshot: Snapshot, *, ended: bool = False) -> str:
+    """Return the figures of a snapshot as one line for people; no time is left of a run that has ended."""
     words = [f"{snapshot.sent:,} sent", f"{snapshot.failed:,} failed"]
     words += [f"{count:,} {state}" for state, count in snapshot.counts.items() if count and state not in _TOLD]
     words += [f"{snapshot.skipped:,} done before"] if snapshot.skipped else []
@@ -172,7 +172,7 @@ def sentence(snapshot: Snapshot) -> str:
     ]
     if snapshot.fraction is not None:
         words.append(f"{percent_words(snapshot.fraction)} done")
-    if snapshot.time_left_s:
+    if snapshot.time_left_s and not ended:
         words.append(f"{duration_words(snapshot.time_left_s)} left")
     if snapshot.waiting:
         words.append(f"waiting: {printable(snapshot.waiting)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -94,6 +95,24 @@ def test_output_into_a_closed_pipe_leaves_no_traceback() -> None:
         shell=True, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("bulk",), "Missing argument 'LIST'."),
+        (("bulk", "list.csv", "-t", "t.md", "--limit", "0"), "Invalid value for '--limit'"),
+        (("status", "--nonsense"), "No such option: --nonsense"),
+        (("nonsense",), "No such command 'nonsense'."),
+    ],
+)
+def test_wrong_words_are_told_as_json_where_that_is_asked_for(words: tuple[str, ...], error: str) -> None:
+    done = program(*words, "--json")
+    told = json.loads(done.stdout)
+    assert 2 == done.returncode == told["exit_code"]
+    assert told["error"].startswith(error)
+    assert error in done.stderr
+    assert "" == program(*words).stdout
 
 
 def test_error_shows_its_traceback_only_with_debug() -> None:

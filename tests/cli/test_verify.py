@@ -156,6 +156,9 @@ def test_verify_domain_wants_the_providers_include(
     [
         (["--domain", "no domain"], "--domain 'no domain' is no domain"),
         (["--domain", "good.org", "--ip", "1.2.3"], "--ip '1.2.3' is no IP address"),
+        (["--ip", "192.0.2.1"], "--ip is about a sending domain"),
+        (["--dkim", "mail@good.org"], "--dkim is about a sending domain"),
+        (["--dkim-key", "dkim.pem"], "--dkim-key is about a sending domain"),
         (["--domain", "good.org", "--dkim", "selector"], "--dkim 'selector'"),
         (["--domain", "good.org", "--reply-to", "nobody"], "--reply-to 'nobody'"),
     ],
@@ -182,6 +185,11 @@ def test_verify_names_who_is_on_the_do_not_mail_list(capsys: pytest.CaptureFixtu
     run(["suppress", "add", "ann@example.com"])
     assert run(["verify", a_list()]) == 0
     assert "row 2, ann@example.com: It is on the do-not-mail list (manual)" in capsys.readouterr().out
+    # Her address is good, and no mail will be sent there.
+    run(["verify", a_list()])
+    assert "2 of 2 rows have a good address." in capsys.readouterr().out
+    run(["verify", a_list(), "-t", a_template()])
+    assert "1 of 2 rows can be sent." in capsys.readouterr().out
 
 
 def test_verify_of_many_findings_of_a_kind_shows_some_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +203,7 @@ def test_verify_of_many_findings_of_a_kind_shows_some_and_counts_all(capsys: pyt
 def test_verify_that_is_interrupted_tells_what_was_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(self: object, recipients: object) -> object:
+    def interrupted(self: object, *_: object) -> object:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mailblast.checks.list_check.ListCheck._addresses", interrupted)

@@ -133,9 +133,12 @@ def test_command_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, code: str, 
     assert [trouble] == troubles
 
 
-def test_command_that_is_missing_is_told() -> None:
+def test_command_that_goes_away_is_told() -> None:
+    program = Path("program")
+    program.touch(mode=0o700)
     troubles: list[str] = []
-    sender = AlertSender("no-such-command-here", None, troubles.append)
+    sender = AlertSender("./program", None, troubles.append)
+    program.unlink()
     sender.send(ALERT, FACTS)
     sender.close()
     assert ["the alert command cannot be run: No such file or directory"] == troubles
@@ -147,7 +150,7 @@ def test_sender_without_a_target_does_nothing() -> None:
     sender.close()
 
 
-@pytest.mark.parametrize("command", ["", "'open"])
+@pytest.mark.parametrize("command", ["", "'open", "no-such-command-here", "cat >> alerts.log", "cat | tee x"])
 def test_command_that_is_none_is_refused(command: str) -> None:
     with pytest.raises(UsageError, match="--alert-command"):
         AlertSender(command, None, pytest.fail)

@@ -132,6 +132,14 @@ def test_report_of_a_server_without_standards_is_read_by_the_library() -> None:
     assert OURS == report.names
 
 
+def test_message_that_the_library_stumbles_over_is_no_report_and_leaves_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("flufl.bounce")
+    assert read_report(b"\x00\xff\x93no header at all\n\n") is None
+    assert [] == caplog.records
+
+
 @pytest.mark.parametrize(
     ("state", "kind", "new"),
     [

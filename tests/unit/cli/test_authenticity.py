@@ -175,6 +175,16 @@ def test_what_cannot_be_honoured_stops_the_start(
     assert caught.value.fix
 
 
+def test_file_that_holds_no_key_is_named_with_its_option(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("email\n", encoding="ascii")
+
+    with pytest.raises(UsageError, match=r"list\.csv of --dkim-key holds no private key") as caught:
+        asked(tmp_path, {}, dkim="s@example.com", dkim_key=file)
+
+    assert "openssl genrsa" in caught.value.fix
+
+
 def test_key_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     key = tmp_path / "dkim.der"
     key.write_bytes(b"\xff\xfe")

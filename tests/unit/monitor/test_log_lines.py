@@ -122,6 +122,16 @@ def test_progress_as_text_is_one_sentence() -> None:
     ]
 
 
+def test_last_line_says_nothing_of_time_left() -> None:
+    run = Run("text", total_rows=400)
+    run.log.start()
+    run.record(State.ACCEPTED, 100)
+    run.pass_time(10)
+    run.log.stop()
+    assert run.lines[-2].endswith("25.0 % done, 30 s left")
+    assert run.lines[-1].endswith("25.0 % done")
+
+
 def test_progress_as_text_without_a_known_end_leaves_it_out() -> None:
     run = Run("text", every_s=1.0)
     run.log.start()
