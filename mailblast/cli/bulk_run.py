@@ -378,6 +378,8 @@ class BulkJob:
                 run.rate_limit_per_s = _rate_of(routes)
                 run.note_progress()
                 self._tell_monitor(monitor, routes)
+                if (cache := by_name.statistics()) is not None:
+                    monitor.transports(cache.size, cache.hit_rate)
 
             async with outcome_text.shown(
                 self.terminal,

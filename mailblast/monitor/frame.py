@@ -157,6 +157,9 @@ class _Pen:
         if quota is not None:
             words = f"{quota.used:,} of {quota.limit:,} a day"
             rows.append(("Quota", self._text(words, "yellow" if quota.used >= quota.limit * _NEAR else "")))
+        kept = snapshot.transports
+        if kept is not None:
+            rows.append(("Kept", self._text(f"{kept.kept} transports, hit rate {percent_words(kept.hit_rate)}")))
         if snapshot.waiting:
             rows.append(("Waiting", self._text(snapshot.waiting, "yellow")))
         table = Table.grid(padding=(0, 2, 0, 0), expand=True, pad_edge=False)

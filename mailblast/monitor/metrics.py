@@ -22,7 +22,7 @@ from mailblast.model.outcome import State
 from mailblast.monitor.error_counts import ErrorCounts
 from mailblast.monitor.grade import UNGRADED, Grade, check_rate_limit, grade
 from mailblast.monitor.histogram import BINS, EDGES_S, percentile_ms
-from mailblast.monitor.snapshot import Figures, Quota, Snapshot, estimate
+from mailblast.monitor.snapshot import Figures, Quota, Snapshot, Transports, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,6 +124,7 @@ class Monitor:
         self._domains: set[str] = set()
         self._quota: Quota | None = None
         self._connections: int | None = None
+        self._transports: Transports | None = None
         #: Every state but accepted, which the cells count.
         self._counts = dict.fromkeys(State, 0)
         self._errors = ErrorCounts()
@@ -207,6 +208,15 @@ class Monitor:
         """Tell how many connections to the provider are open."""
         self._connections = count
 
+    def transports(self, kept: int, hit_rate: float) -> None:
+        """Tell how many transports are kept open for rows that choose one, and how often one was open already.
+
+        Args:
+            kept: How many.
+            hit_rate: Share of the requests, 0 to 1.
+        """
+        self._transports = Transports(kept, hit_rate)
+
     def snapshot(self) -> Snapshot:
         """Return the figures of this instant. Takes a fraction of a millisecond: for once a second, not per outcome."""
         elapsed_s = self._monotonic() - self._started_s
@@ -251,6 +261,7 @@ class Monitor:
             ),
             quota=self._quota,
             connections=self._connections,
+            transports=self._transports,
             errors=self._errors.groups(),
             uptime_s=elapsed_s,
             rows_per_s=rows_per_s,

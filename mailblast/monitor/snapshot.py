@@ -36,6 +36,14 @@ class Quota(NamedTuple):
     limit: int
 
 
+class Transports(NamedTuple):
+    """What is kept open for rows that choose their transport."""
+
+    kept: int
+    #: Share of the requests that found theirs open, 0 to 1.
+    hit_rate: float
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
     """Failures of the same kind."""
@@ -86,6 +94,8 @@ class Snapshot:
     quota: Quota | None
     #: Connections to the provider that are open; None where it keeps none, or other processes do.
     connections: int | None
+    #: None where rows choose none.
+    transports: Transports | None
     #: Most frequent first.
     errors: tuple[ErrorGroup, ...]
     uptime_s: float

@@ -245,3 +245,26 @@ def test_notice_stands_above_the_frame_without_markup() -> None:
     written = screen.file.getvalue()
     assert written.startswith("before [bold]\n")
     assert "warning: template [2Jchanged" in written
+
+
+def test_frame_tells_connections_quota_and_kept_transports() -> None:
+    screen = Screen()
+    screen.record(times=10)
+    assert "connection" not in screen.line("Rate")
+    screen.monitor.connections(1)
+    assert "on 1 connection" in screen.line("Rate")
+    screen.monitor.connections(5)
+    screen.monitor.quota(450, 500)
+    screen.monitor.transports(2, 0.998)
+    assert "on 5 connections" in screen.line("Rate")
+    assert screen.line("Quota") == "Quota 450 of 500 a day"
+    assert screen.line("Kept") == "Kept 2 transports, hit rate 99.8 %"
+
+
+def test_frame_of_a_tall_screen_compares_domains() -> None:
+    screen = Screen(height=50)
+    screen.record(times=3, address="a@one.example")
+    assert not any(line.startswith("Domain") for line in screen.lines())
+    screen.record(times=5, address="a@two.example")
+    shown = [line.split()[0] for line in screen.lines() if ".example" in line and "smtp:" not in line]
+    assert shown == ["two.example", "one.example"]

@@ -388,3 +388,10 @@ def test_snapshot_holds_the_connections_that_were_told() -> None:
     assert monitor.snapshot().connections is None
     monitor.connections(3)
     assert 3 == monitor.snapshot().connections
+
+
+def test_snapshot_holds_the_transports_that_were_told() -> None:
+    monitor = Monitor(FakeClock())
+    assert monitor.snapshot().transports is None
+    monitor.transports(2, 0.998)
+    assert (2, 0.998) == monitor.snapshot().transports
