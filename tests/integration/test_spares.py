@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -144,12 +145,19 @@ os.kill(os.getpid(), signal.SIGKILL)
 """,
         code=-signal.SIGKILL,
     )
-    # Its stderr, which they share, was read to its end: they are gone.
-    assert [] == [pid for pid in json.loads(done.stdout) if Path(f"/proc/{pid}/cmdline").is_file() and _runs(pid)]
+    # Its stderr, which they share, was read to its end: they are about to be gone.
+    deadline_s = time.monotonic() + 20
+    while (running := [pid for pid in json.loads(done.stdout) if _runs(pid)]) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert [] == running
 
 
 def _runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in {"Z", "X"}
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
 def test_error_in_the_work_is_told_and_never_reaches_the_parents_code() -> None:
