@@ -17,7 +17,7 @@ from servers.smtp_sink import smtp_sink
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]
 
-ROWS = int(os.environ.get("BENCH_ROWS", "60000"))
+ROWS = int(os.environ.get("BENCH_ROWS", "120000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 #: The promise: at least this share of the speed.
 LEAST = 0.98
