@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from mailblast.errors import InputError, RowFaultError, UsageError
 from mailblast.message.attachments.file_part import FilePart
 from mailblast.message.headers import encode_mailbox, encode_unstructured, format_date
+from mailblast.message.message_id import Identifiers
 from mailblast.message.mime import boundary, known_runs, quoted_printable
 from mailblast.message.structure import HTML, TEXT, Structure
 from mailblast.model.campaign import Keys, ListHeaders, Mailbox
@@ -68,8 +68,7 @@ class MessageBuilder:
         self._needs_smtputf8 = not self._sender.isascii()
         if not _TOKEN.fullmatch(campaign.token):
             raise UsageError("The campaign's token may hold letters, digits, hyphens and underscores only.")
-        # Equal keys of two campaigns give different identifiers, and none tells the address it was made from.
-        self._identifier = blake2b(key=blake2b(campaign.token.encode()).digest(), digest_size=8)
+        self._identifier = Identifiers(campaign.token).of
         self._id_begin = f"<{campaign.token}."
         self._id_end = f"@{self._sender.rpartition('@')[2]}>"
         self._known = known_runs((campaign.template.text, campaign.template.html))
@@ -154,12 +153,7 @@ class MessageBuilder:
         Raises:
             RowFaultError: The key holds a lone surrogate.
         """
-        identifier = self._identifier.copy()
-        try:
-            identifier.update(key.encode())
-        except UnicodeEncodeError:
-            raise RowFaultError("The key holds half a character (a lone surrogate).") from None
-        return f"{self._id_begin}{identifier.hexdigest()}{self._id_end}"
+        return f"{self._id_begin}{self._identifier(key)}{self._id_end}"
 
     def _with_attachments(
         self, structure: Structure, headers: bytes, content: Content, own: Sequence[AttachedPart]
