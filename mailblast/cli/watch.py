@@ -108,7 +108,8 @@ class Watch:
     def ended(self, stopped: MailblastError | None) -> None:
         """Tell that the run has ended, where it was stopped, and give the last figures."""
         if stopped is not None:
-            self._tell(Alert(AlertKind.STOPPED, str(stopped)), self._monitor.snapshot())
+            # Sent only: the command itself says on the screen why it ended.
+            self._send(Alert(AlertKind.STOPPED, str(stopped)), self._monitor.snapshot())
         self._update_metrics()
 
     def close(self) -> None:
@@ -121,6 +122,9 @@ class Watch:
     def _tell(self, alert: Alert, snapshot: Snapshot) -> None:
         level: Level = "info" if alert.kind is AlertKind.RECOVERED else "warning"
         self._display.alert(alert.kind.value, alert.text, level)
+        self._send(alert, snapshot)
+
+    def _send(self, alert: Alert, snapshot: Snapshot) -> None:
         self._sender.send(
             alert,
             {
