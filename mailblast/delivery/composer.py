@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailblast.delivery.moulding import moulding
 from mailblast.message.builder import UNSUBSCRIBE_URL, MessageBuilder
 from mailblast.model.campaign import Keys
+from mailblast.model.message import QuotedContent
 from mailblast.render.css import with_css_inlined
 from mailblast.render.renderer import Renderer
 
@@ -39,6 +41,7 @@ class Composer:
         campaign = with_css_inlined(campaign)
         renderer, builder = Renderer(campaign.template, inline_css=campaign.inline_css), MessageBuilder(campaign, keys)
         self._render = renderer.render
+        self._moulding = moulding(renderer)
         self._build = builder.build
         self._senders = None
         if campaign.sender_column:
@@ -73,13 +76,17 @@ class Composer:
             build, make_composition = own_sender
         if self._with_link is not None:
             claim = self._with_link(claim)
-        content = self._render(claim.recipient.variables)
+        variables = claim.recipient.variables
+        quoted = self._moulding.content(variables) if self._moulding is not None else None
+        content = quoted or self._render(variables)
         own = self._own(claim.recipient) if self._own is not None else ()
         message = build(claim, content, own)
         if claim.digest is not None and claim.digest != message.digest:
             raise ContentChangedError
         if make_composition is not None:
-            composition = make_composition(claim, content, message)
+            # Those who put messages together themselves want the text.
+            written = self._render(variables) if isinstance(content, QuotedContent) else content
+            composition = make_composition(claim, written, message)
             if own:
                 attachments = (*composition.attachments, *(part.attachment for part in own))
                 composition = composition._replace(attachments=attachments)

@@ -135,6 +135,10 @@ class Breaker:
         self._domain_refusals = 0
         self._last_refusal = ""
 
+    def accepted(self) -> None:
+        """Take note of a message that was taken, as ``see()`` does, in a third of the time."""
+        self._broken = self._broken_in_flight = self._domain_refusals = 0
+
     def see(self, attempt: Attempt, *, in_flight: int) -> str:
         """Take note of an attempt; return why the run must stop, or an empty text.
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from mailblast.message.attachments.part import AttachedPart
     from mailblast.model.campaign import Campaign, Keys
-    from mailblast.model.message import Composition, Content, Message
+    from mailblast.model.message import Composition, Content, Message, QuotedContent
     from mailblast.model.recipient import Claim
 
-    BuildMessage = Callable[[Claim, Content, Sequence[AttachedPart]], Message]
+    BuildMessage = Callable[[Claim, Content | QuotedContent, Sequence[AttachedPart]], Message]
     MakeComposition = Callable[[Claim, Content, Message], Composition]
 
 #: Senders that are remembered, about 5 KB each, for attachments are shared; the one not used for longest goes first.

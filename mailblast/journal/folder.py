@@ -78,6 +78,15 @@ def segment_process(path: Path) -> int:
     return int(match[1])
 
 
+def unknown_campaign(home: Path, campaign: str) -> UsageError:
+    """Return what to tell whoever names a campaign that has no journal under ``home``."""
+    known = ", ".join(list_campaigns(home)[:10])
+    return UsageError(
+        f"There is no campaign {campaign} in {home}.",
+        fix=f"Known ones: {known}." if known else "No run has been recorded there yet.",
+    )
+
+
 def list_campaigns(home: Path) -> tuple[str, ...]:
     """Return the names of the campaigns that have a journal under ``home``, sorted."""
     if not home.is_dir():

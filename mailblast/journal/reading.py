@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from mailblast.errors import JournalDamagedError, JournalError, UsageError
+from mailblast.errors import JournalDamagedError, JournalError
 from mailblast.journal.database import connect_overlay, told
 from mailblast.journal.figures import CampaignFigures
-from mailblast.journal.folder import CampaignFolder, list_campaigns
+from mailblast.journal.folder import CampaignFolder, list_campaigns, unknown_campaign
 from mailblast.journal.lock import Owner, is_locked, read_owner
 from mailblast.journal.overlay import OverlayTable
 from mailblast.journal.recovery import recover
@@ -42,11 +42,7 @@ class JournalReader:
     def __init__(self, home: Path, campaign: str) -> None:
         folder = CampaignFolder(home, campaign)
         if not folder.database.exists():
-            known = ", ".join(list_campaigns(home)[:10])
-            raise UsageError(
-                f"There is no campaign {campaign} in {home}.",
-                fix=f"Known ones: {known}." if known else "No run has been recorded there yet.",
-            )
+            raise unknown_campaign(home, campaign)
         self.campaign = campaign
         #: Who holds the campaign right now, None where no run does.
         self.owner: Owner | None = None

@@ -21,6 +21,8 @@ from mailblast.journal.codes import CODES, STATES
 from mailblast.model.outcome import Outcome, State
 
 SEGMENT_VERSION = 1
+#: A name of this module: before Python 3.12 a member of an enumeration takes 0.1 µs.
+_ACCEPTED = State.ACCEPTED
 
 
 class Header(NamedTuple):
@@ -69,7 +71,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
     ident, _, _, _, state, time_s, by, reply, enhanced, text, attempts, duration_s, _, by_id, digest, fields, _ = (
         outcome
     )
-    columns = "null" if fields is None or state is State.ACCEPTED else json.dumps(dict(fields))
+    columns = "null" if fields is None or state is _ACCEPTED else json.dumps(dict(fields))
     body = (
         f'["o",{ident},{CODES[state]},{int(time_s * 1e6)},{reply},{attempts},{int(duration_s * 1e6)},'
         f"{'null' if digest is None else digest},{_quote(enhanced)},{_quote(text)},{_quote(by)},"

@@ -58,11 +58,16 @@ SELECT retry.at, retry.variables, id, key, row, coalesce(address, key), fields, 
 FROM retry JOIN recipient USING (id) WHERE at <= ? AND (at, id) > (?, ?) ORDER BY at, id LIMIT ?
 """
 
+# Who is in doubt and in the queue is so because it was asked for; see UNQUEUE.
 TRIM_QUEUE = f"""
 DELETE FROM retry WHERE NOT EXISTS (
-    SELECT 1 FROM recipient WHERE recipient.id = retry.id AND state IN ({UNSENT}, {DEFERRED})
+    SELECT 1 FROM recipient WHERE recipient.id = retry.id AND state IN ({UNSENT}, {DEFERRED}, {IN_DOUBT})
 )
 """
+
+# A message that may have left is not sent once more for having been queued before.
+UNQUEUE = "DELETE FROM retry WHERE id IN (SELECT value FROM json_each(?))"
+UNQUEUE_DOUBTFUL = f"DELETE FROM retry WHERE id IN (SELECT id FROM recipient WHERE state = {IN_DOUBT})"
 
 CLAIM_DUE = f"UPDATE recipient SET state = {SENDING} WHERE id = ? AND state <> {IN_DOUBT}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -194,9 +195,16 @@ class RecipientTable:
             row = execute("SELECT state, attempts FROM recipient WHERE id = ?", (outcome.id,)).fetchone()
             if row is not None and _takes_over(outcome, *row):
                 self._fold([outcome])
+        marks = list(marks)
         in_doubt = sum(execute(statements.DOUBT, mark).rowcount for mark in marks)
         left = execute(statements.RELEASE, (unmarked,)).rowcount
-        return in_doubt + (left if unmarked == IN_DOUBT else 0)
+        doubtful = [each.id for each in outcomes if each.state is State.IN_DOUBT] + [mark[2] for mark in marks]
+        if doubtful:
+            execute(statements.UNQUEUE, (json.dumps(doubtful),))
+        if unmarked == IN_DOUBT:
+            execute(statements.UNQUEUE_DOUBTFUL)
+            in_doubt += left
+        return in_doubt
 
     def segment_end(self) -> tuple[str, int]:
         """Return name and length of the segment at the last ``fold()``; an empty name where none was told."""

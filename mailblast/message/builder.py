@@ -13,7 +13,7 @@ from mailblast.message.message_id import Identifiers
 from mailblast.message.mime import boundary, known_runs, quoted_printable
 from mailblast.message.structure import HTML, TEXT, Structure
 from mailblast.model.campaign import Keys, ListHeaders, Mailbox
-from mailblast.model.message import Message
+from mailblast.model.message import Message, QuotedContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ class MessageBuilder:
         self._structure = Structure(campaign.token, attachments, has_own=has_own) if attachments or has_own else None
         self._files = tuple(each.encoded for each in attachments if isinstance(each.encoded, FilePart))
 
-    def build(self, claim: Claim, content: Content, own: Sequence[AttachedPart] = ()) -> Message:
+    def build(self, claim: Claim, content: Content | QuotedContent, own: Sequence[AttachedPart] = ()) -> Message:
         """Return the message for one claim.
 
         Args:
@@ -95,6 +95,7 @@ class MessageBuilder:
             RowFaultError: Something in the row cannot stand in a message.
             InputError: The file of an attachment of all messages is gone or has changed.
         """
+        quoted = content if isinstance(content, QuotedContent) else self._quoted(content)
         recipient = claim.recipient
         address = recipient.address
         message_id = self.message_id(recipient.key)
@@ -102,20 +103,20 @@ class MessageBuilder:
         headers = b"".join((
             self._from,
             to,
-            encode_unstructured("Subject", content.subject),
+            encode_unstructured("Subject", quoted.subject),
             f"Date: {format_date(claim.dated_s)}\r\nMessage-ID: {message_id}\r\n".encode(),
             self._shared,
             self._list.line(recipient) if self._list is not None else b"",
-            _extra_headers(content.headers) if content.headers else b"",
+            _extra_headers(quoted.headers) if quoted.headers else b"",
         ))  # fmt: skip
         needs_smtputf8 = self._needs_smtputf8 or not address.isascii()
         _check(headers, needs_smtputf8=needs_smtputf8)
         parts: tuple[bytes | StreamedPart, ...]
         if self._structure is None:
-            whole = headers + self._body(content)
+            whole = b"".join((headers, *self._body(quoted)))
             parts, digest = (whole,), crc32(whole)
         else:
-            parts, digest = self._with_attachments(self._structure, headers, content, own)
+            parts, digest = self._with_attachments(self._structure, headers, quoted, own)
         if self._sign is not None:
             signature = _signature(self._sign, parts, claim.dated_s)
             parts, digest = _signed(signature, parts), crc32(signature, digest)
@@ -156,7 +157,7 @@ class MessageBuilder:
         return f"{self._id_begin}{self._identifier(key)}{self._id_end}"
 
     def _with_attachments(
-        self, structure: Structure, headers: bytes, content: Content, own: Sequence[AttachedPart]
+        self, structure: Structure, headers: bytes, content: QuotedContent, own: Sequence[AttachedPart]
     ) -> tuple[tuple[bytes | StreamedPart, ...], int]:
         for file in self._files:
             try:
@@ -164,28 +165,23 @@ class MessageBuilder:
             except OSError as error:
                 fix = "Run the same command again to go on; attachments may not change during a run."
                 raise InputError(f"The attachment {file.path} cannot be sent: {error.strerror}.", fix=fix) from error
+        return structure.lay_out(headers, content.text, content.html, own)
+
+    def _quoted(self, content: Content) -> QuotedContent:
         text = None if content.text is None else quoted_printable(content.text, self._known)
         html = None if content.html is None else quoted_printable(content.html, self._known)
         if text is None and html is None:
             raise RowFaultError("The message has no content.")
-        return structure.lay_out(headers, text, html, own)
+        return QuotedContent(content.subject, text, html, content.headers)
 
-    def _body(self, content: Content) -> bytes:
+    def _body(self, content: QuotedContent) -> tuple[bytes, ...]:
         text, html = content.text, content.html
-        if text is not None and html is not None:
-            return b"".join((
-                self._alternative,
-                self._begin_text,
-                quoted_printable(text, self._known),
-                self._begin_html,
-                quoted_printable(html, self._known),
-                self._end,
-            ))  # fmt: skip
-        if html is not None:
-            return HTML + quoted_printable(html, self._known)
-        if text is not None:
-            return TEXT + quoted_printable(text, self._known)
-        raise RowFaultError("The message has no content.")
+        if text is None:
+            assert html is not None
+            return HTML, html
+        if html is None:
+            return TEXT, text
+        return self._alternative, self._begin_text, text, self._begin_html, html, self._end
 
 
 def _signature(
@@ -218,7 +214,9 @@ def display_name(recipient: Recipient) -> str:
     name = recipient.variables.get("name")
     if not isinstance(name, str) or (name == PLACEHOLDER_NAME and recipient.fields.get("name") != name):
         return ""
-    return _BLANKS.sub(" ", name).strip(" ")
+    if "  " in name or "\t" in name:
+        name = _BLANKS.sub(" ", name)
+    return name.strip(" ")
 
 
 def _extra_headers(headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -21,6 +21,16 @@ class Content(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class QuotedContent(NamedTuple):
+    """Content whose parts are quoted-printable already."""
+
+    subject: str
+    #: One of them is there.
+    text: bytes | None
+    html: bytes | None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
 class StreamedPart(Protocol):
     """A part of a message that is too large to be held: it is read when it is written out."""
 

@@ -6,6 +6,8 @@ import re
 
 from mailblast.model.reply import Reply, Stage
 
+#: A name of this module: before Python 3.12 a member of an enumeration takes 0.1 µs.
+_BODY = Stage.BODY
 #: RFC 3463 section 2.
 ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[\s:;,-]+|$)")
 #: Repetition of the code at the start of further lines of one reply.
@@ -41,7 +43,7 @@ def accepted_reply(code: int, text: bytes) -> Reply:
     if b"\n" not in text and text[4:10] == b"2.0.0 " and text.isascii():
         said = text[10:].decode("ascii").strip()
         if said.isprintable() and len(said) <= MAX_TEXT:
-            return Reply(code, "2.0.0", said, Stage.BODY)
+            return Reply(code, "2.0.0", said, _BODY)
     return parse_reply(code, text, Stage.BODY)
 
 
