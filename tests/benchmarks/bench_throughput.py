@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.smtppool import smtppool
 from mailing import write_inputs
 from servers.smtp_sink import smtp_sink
 
@@ -36,7 +37,7 @@ MAILBLAST = [sys.executable, "-m", "mailblast"]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 ROWS = int(os.environ.get("BENCH_ROWS", "100000"))
 #: Share of the rows that slower ones get, so that a round of all takes half a minute.
-PLAIN_ROWS, NODEMAILER_ROWS = ROWS // 25, ROWS // 10
+PLAIN_ROWS, NODEMAILER_ROWS, SMTPPOOL_ROWS = ROWS // 25, ROWS // 10, ROWS // 2
 CONNECTIONS = "10"
 
 
@@ -80,6 +81,8 @@ def contestants() -> dict[str, Callable[[int], float]]:
         "plain Python": lambda port: rival([sys.executable, str(RIVALS / "plain_python.py")], port, PLAIN_ROWS),
         "smtp-source": smtp_source,
     }
+    if (pool := smtppool()) is not None:
+        runners["listmonk's pool"] = lambda port: rival([str(pool)], port, SMTPPOOL_ROWS)
     node = shutil.which("node")
     modules = os.environ.get("NODE_PATH", "")
     if node and modules and (Path(modules) / "nodemailer").is_dir():

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.mailing_of_size import list_of, template_of
+from benchmarks.smtppool import smtppool
 from servers.availability import program
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 RIVALS = Path(__file__).parent / "rivals"
 ONE, AUTO = "mailblast", "mailblast, auto"
 NODEMAILER, PLAIN, SOURCE = "nodemailer", "plain Python", "smtp-source"
+#: What listmonk sends with.
+SMTPPOOL = "smtppool"
 #: Before release 10 it did not pipeline: four round trips a message, then two. Named so where both are installed, as by
 #: ``npm install nodemailer nodemailer-9@npm:nodemailer@9``.
 NODEMAILER_9 = "nodemailer-9"
 #: Longest time for one run.
 RUN_S = 1_200
 #: Share of the messages that a slower sender gets where its processor is the limit, and where the path is.
-SHARES = {NODEMAILER: (4, 4), NODEMAILER_9: (4, 4), PLAIN: (10, 4), SOURCE: (1, 4)}
+SHARES = {NODEMAILER: (4, 4), NODEMAILER_9: (4, 4), SMTPPOOL: (2, 4), PLAIN: (10, 4), SOURCE: (1, 4)}
 
 
 class Speed(NamedTuple):
@@ -118,6 +121,9 @@ def contestants(case: Case, place: Place) -> dict[str, Callable[[], Speed]]:
         found[NODEMAILER] = lambda: rival(NODEMAILER, nodemailer, case, place)
     if NODEMAILER_9 in releases():
         found[NODEMAILER_9] = lambda: rival(NODEMAILER_9, nodemailer, case, place, module=NODEMAILER_9)
+    # It signs nothing.
+    if not case.dkim and (pool := smtppool()) is not None:
+        found[SMTPPOOL] = lambda: rival(SMTPPOOL, [str(pool)], case, place)
     plain = [sys.executable, str(RIVALS / "plain_python.py")]
     found[PLAIN] = lambda: rival(PLAIN, plain, case, place)
     # It speaks neither TLS nor DKIM.

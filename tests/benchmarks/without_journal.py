@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mailblast.cli import bulk_run, outcome_text
+from mailblast.cli import bulk_job, outcome_text
 from mailblast.cli.app import run
 from mailblast.journal.claims import Claims
 from mailblast.journal.runs import RunStart
@@ -68,6 +68,6 @@ class NoJournal:
 
 
 if __name__ == "__main__":
-    vars(bulk_run)["Journal"] = NoJournal
+    vars(bulk_job)["Journal"] = NoJournal
     outcome_text.as_json = lambda *args: {"counts": outcome_text.counts_json(args[2].counts)}  # no journal to ask
     sys.exit(run())
