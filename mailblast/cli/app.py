@@ -106,4 +106,9 @@ def _tell(error: MailblastError, *, as_json: bool) -> None:
 
 def _tell_json(error: str, fix: str, code: int) -> None:
     told: dict[str, Any] = {"error": error, "fix": fix, "exit_code": code}
-    print(json.dumps(told, ensure_ascii=False))  # noqa: T201 - the one object on stdout
+    try:
+        print(json.dumps(told, ensure_ascii=False), flush=True)  # noqa: T201 - the one object on stdout
+    except OSError:
+        # Nobody reads it any more. The last flush of all, at exit, must not fail as well.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
