@@ -16,24 +16,36 @@ if TYPE_CHECKING:
 _ESCAPED = re.compile("[&<>'\"]").search
 
 
+class Blank(NamedTuple):
+    """One place: ``{{ name }}``, or ``{{ name | default('text') }}``."""
+
+    name: str
+    #: None where there is none.
+    default: str | None = None
+    #: Whether it stands for an empty value too.
+    fills_empty: bool = False
+
+
 class Blanks(NamedTuple):
     """Static text with places for values.
 
     Filled in it takes 1 µs a part, where a context, a generator and a ``Markup`` object for each value cost 4 µs.
     """
 
-    #: Static text, with an empty place for each variable.
+    #: Static text, with an empty piece for each value.
     pieces: tuple[str, ...]
-    #: Which piece each variable fills, in their order.
+    #: Which of the pieces are these, in their order, and what fills them.
     places: tuple[int, ...]
-    names: tuple[str, ...]
+    blanks: tuple[Blank, ...]
     escapes: bool
 
     def values(self, variables: Mapping[str, object]) -> list[str] | None:
         """Return what each place is filled with; None where only Jinja can tell: a value is missing, or no text."""
         values: list[str] = []
-        for name in self.names:
-            value = variables.get(name)
+        for name, default, fills_empty in self.blanks:
+            value = variables.get(name, default)
+            if not value and fills_empty:
+                value = default
             if type(value) is not str:
                 return None
             values.append(value)
@@ -54,7 +66,7 @@ class Blanks(NamedTuple):
 
 
 def blanks_of(tree: nodes.Template, *, escapes: bool) -> Blanks | None:
-    """Return what is to be filled in; None where there is other code than plain variables.
+    """Return what is to be filled in; None where there is other code.
 
     Args:
         tree: As parsed by Jinja.
@@ -62,18 +74,34 @@ def blanks_of(tree: nodes.Template, *, escapes: bool) -> Blanks | None:
     """
     pieces: list[str] = []
     places: list[int] = []
-    names: list[str] = []
+    blanks: list[Blank] = []
     for output in tree.body:
         if not isinstance(output, nodes.Output):
             return None
         for node in output.nodes:
             if isinstance(node, nodes.TemplateData):
                 pieces.append(node.data)
-            # Jinja knows a ``self`` of its own.
-            elif isinstance(node, nodes.Name) and node.name != "self":
-                places.append(len(pieces))
-                names.append(node.name)
-                pieces.append("")
-            else:
+                continue
+            blank = _blank(node)
+            if blank is None:
                 return None
-    return Blanks(tuple(pieces), tuple(places), tuple(names), escapes)
+            places.append(len(pieces))
+            blanks.append(blank)
+            pieces.append("")
+    return Blanks(tuple(pieces), tuple(places), tuple(blanks), escapes)
+
+
+def _blank(node: nodes.Node) -> Blank | None:
+    if isinstance(node, nodes.Name):
+        # Jinja knows a ``self`` of its own.
+        return None if node.name == "self" else Blank(node.name)
+    if not isinstance(node, nodes.Filter) or node.name not in {"default", "d"} or node.dyn_args or node.dyn_kwargs:
+        return None
+    words = [*node.args, *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
+    if len(words) not in {1, 2} or len(node.args) + len(node.kwargs) != len(words):
+        return None
+    inner = _blank(node.node) if isinstance(node.node, nodes.Name) else None
+    constants = [word.value for word in words if isinstance(word, nodes.Const)]
+    if inner is None or len(constants) != len(words) or not isinstance(constants[0], str):
+        return None
+    return Blank(inner.name, constants[0], len(constants) > 1 and bool(constants[1]))

@@ -36,7 +36,8 @@ VALUES = st.one_of(
 )
 #: Static texts with a value behind each.
 PARTS = st.lists(st.tuples(STATIC, VALUES), min_size=1, max_size=6)
-SOURCES = st.lists(st.one_of(STATIC, st.sampled_from(["{{ a }}", "{{ b }}", "{{ email }}"])), max_size=8).map("".join)
+BLANKS = ["{{ a }}", "{{ b | default('<x>', true) }}", "{{ c | default('you') }}", "{{ email }}"]
+SOURCES = st.lists(st.one_of(STATIC, st.sampled_from(BLANKS)), max_size=8).map("".join)
 
 
 def cast(parts: list[tuple[str, str]], end: str) -> bytes | None:
