@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,16 +14,40 @@ from pytest_socket import disable_socket, enable_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytest_plugins = ["servers.fixtures"]
 
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=300, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None)
+# As many as it takes to trust a change of what they are about: --hypothesis-profile full.
+settings.register_profile("full", max_examples=300, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 WITHOUT_SOCKETS = ("unit", "properties")
 OURS = ("MAILBLAST_", "SMTP_", "AWS_", "SENDGRID_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+#: These run no line that others do not, and half of their time would go into measuring it. Single files say
+#: ``pytestmark = pytest.mark.no_cover``, which counts for the processes that their tests start as well.
+MEASURED_ELSEWHERE = ("properties", "faults")
+#: More than all tests keep in three runs; containers often have less, or allow no programs there.
+ROOM_BYTES = 4 * 2**30
+#: Of the folders of tests.
+NUMBERS = itertools.count(1)
+
+
+def _work_in_memory() -> None:
+    """Let temporary files be kept in memory where there is room: for a disk the journal's tests wait most of the time.
+
+    No test is about power loss; a killed process leaves the same on both.
+    """
+    folder = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not os.access(folder, os.W_OK):
+        return
+    system = os.statvfs(folder)
+    if system.f_bavail * system.f_frsize > ROOM_BYTES and not system.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+_work_in_memory()
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +60,19 @@ def _no_sockets(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder. Pytest's own is named after the test, for which it searches the folders of all before it."""
+    path = tmp_path_factory.getbasetemp() / f"test-{next(NUMBERS)}"
+    path.mkdir()
+    return path
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out = (*OURS, "COVERAGE_PROCESS_") if request.node.get_closest_marker("no_cover") else OURS
     for name in list(os.environ):
-        if name.startswith(OURS):
+        if name.startswith(left_out):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -51,7 +87,9 @@ TIMED = ("faults", "integration", "terminal")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests of real processes a second try, which is shown; what is wrong fails twice."""
+    """Give tests of real processes a second try, which is shown; what is wrong fails twice. Choose what is measured."""
     for item in items:
+        if set(MEASURED_ELSEWHERE) & set(item.path.parts):
+            item.add_marker(pytest.mark.no_cover)
         if set(TIMED) & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -28,3 +28,15 @@ class Check(NamedTuple):
     fix: str = ""
     #: Row of the list; None where it is about no row.
     row: int | None = None
+
+
+def not_looked_up(name: str, subject: str, what: str, reason: str) -> Check:
+    """Return the finding that DNS gave no answer: it says nothing of the domain, good or bad.
+
+    Args:
+        name: Of the check that could not be made, such as ``spf``.
+        subject: What was asked for.
+        what: The same for people.
+        reason: Why there is no answer.
+    """
+    return Check(f"domain.{name}_unknown", Level.INFO, subject, f"{what} could not be looked up: {reason}.")

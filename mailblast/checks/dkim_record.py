@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from mailblast.checks.check import Check, Level
+from mailblast.checks.check import Check, Level, not_looked_up
 from mailblast.checks.dns_lookup import Found
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def check_dkim(domain: str, selector: str, lookup: DnsLookup, private_key:
     name = f"{selector}._domainkey.{domain}"
     answer = await lookup.ask(name, "TXT")
     if answer.found is Found.UNKNOWN:
-        return [Check("domain.dkim_unknown", Level.INFO, name, f"DKIM could not be looked up: {answer.reason}.")]
+        return [not_looked_up("dkim", name, "DKIM", answer.reason)]
     if not answer.records:
         fix = "Publish the key's TXT record, or give the selector that is in use."
         return [Check("domain.dkim", Level.ERROR, name, "There is no DKIM key under this selector.", fix)]

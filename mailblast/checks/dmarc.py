@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mailblast.checks.check import Check, Level
+from mailblast.checks.check import Check, Level, not_looked_up
 from mailblast.checks.dns_lookup import Found
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ async def check_dmarc(domain: str, lookup: DnsLookup, *, signing_domain: str, bo
     ]
     if not found.policies:
         if found.unknown:
-            message = f"DMARC could not be looked up: {found.unknown}."
-            return [*findings, Check("domain.dmarc_unknown", Level.INFO, domain, message)]
+            return [*findings, not_looked_up("dmarc", domain, "DMARC", found.unknown)]
         if not findings:
             fix = f"Publish TXT _dmarc.{domain} with 'v=DMARC1; p=none; rua=mailto:you@{domain}' to begin with."
             findings.append(Check("domain.dmarc", Level.ERROR, domain, "There is no DMARC record.", fix))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
-from mailblast.checks.check import Check, Level
+from mailblast.checks.check import Check, Level, not_looked_up
 from mailblast.checks.dkim_record import check_dkim
 from mailblast.checks.dmarc import check_dmarc
 from mailblast.checks.dns_lookup import Found
@@ -65,7 +65,7 @@ async def check_domain(sending: SendingDomain, lookup: DnsLookup) -> list[Check]
 async def _mx(domain: str, lookup: DnsLookup) -> list[Check]:
     answer = await lookup.ask(domain, "MX")
     if answer.found is Found.UNKNOWN:
-        return [Check("domain.mx_unknown", Level.INFO, domain, f"MX could not be looked up: {answer.reason}.")]
+        return [not_looked_up("mx", domain, "MX", answer.reason)]
     if not answer.records:
         fix = "Give the domain an MX, or answers and bounces are lost; some receivers refuse mail from such domains."
         return [Check("domain.mx", Level.WARNING, domain, "The domain has no MX: it takes no answers.", fix)]
@@ -80,7 +80,7 @@ async def _name_of(address: str, lookup: DnsLookup) -> list[Check]:
     pointer = ip_address(address).reverse_pointer
     answer = await lookup.ask(pointer, "PTR")
     if answer.found is Found.UNKNOWN:
-        return [Check("domain.ptr_unknown", Level.INFO, address, f"Its name could not be looked up: {answer.reason}.")]
+        return [not_looked_up("ptr", address, "Its name", answer.reason)]
     if not answer.records:
         fix = "Have the network's owner set its reverse DNS to the server's name."
         return [

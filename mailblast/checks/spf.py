@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mailblast.checks.check import Check, Level
+from mailblast.checks.check import Check, Level, not_looked_up
 from mailblast.checks.dns_lookup import Found
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ async def check_spf(domain: str, lookup: DnsLookup, includes: frozenset[str]) ->
     """
     texts, unknown = await _records(domain, lookup)
     if unknown:
-        return [Check("domain.spf_unknown", Level.INFO, domain, f"SPF could not be looked up: {unknown}.")]
+        return [not_looked_up("spf", domain, "SPF", unknown)]
     if not texts:
         fix = "Publish a TXT record such as 'v=spf1 include:YOUR-PROVIDER ~all'."
         return [Check("domain.spf", Level.ERROR, domain, "There is no SPF record.", fix)]

@@ -36,10 +36,7 @@ def analyze_cost(
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
     email_column: options.EmailColumn = None,
-    key: Annotated[
-        str | None,
-        typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
-    ] = None,
+    key: options.Key = None,
     json_output: options.JsonOutput = False,
     csv_output: Annotated[bool, typer.Option("--csv", help="The table as CSV on stdout, nothing else there.")] = False,
     debug: options.Debug = False,

@@ -38,12 +38,7 @@ def bulk(
             help="Name of this mailing and of its record. [default: TEMPLATE-LIST, as in welcome-list]",
         ),
     ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            "--key", metavar="COLUMN", help="Column that makes a row unique in the campaign. [default: the address]"
-        ),
-    ] = None,
+    key: options.Key = None,
     attach: options.Attach = None,
     attach_folder: options.AttachFolder = None,
     compress: options.CompressOption = options.Compress.AUTO,
@@ -149,7 +144,8 @@ def bulk(
     """
     from mailblast.cli.attachments import AttachOptions
     from mailblast.cli.authenticity import AuthenticityOptions
-    from mailblast.cli.bulk_run import BulkOptions, run_bulk
+    from mailblast.cli.bulk_options import BulkOptions
+    from mailblast.cli.bulk_run import run_bulk
     from mailblast.cli.pacing import PaceFlags
     from mailblast.cli.queue_url import queue_of
     from mailblast.cli.watch import WatchSettings

@@ -8,13 +8,13 @@ from mailblast.cli.authenticity import SIGNING_PROVIDERS
 from mailblast.cli.child_process import ChildOptions, command
 from mailblast.cli.scheduled import SchedulingProvider, schedule_run
 from mailblast.delivery.composer import Composer
-from mailblast.delivery.pipeline import Pipeline
 from mailblast.executors.child import ChildWork
-from mailblast.executors.inline import MAX_RECONNECTS, MAX_RECONNECTS_BEFORE_ANOTHER, InlineExecutor
+from mailblast.executors.inline import MAX_RECONNECTS, MAX_RECONNECTS_BEFORE_ANOTHER
+from mailblast.executors.inline_route import InlineRoute
 from mailblast.executors.processes import ProcessesExecutor
 
 if TYPE_CHECKING:
-    from mailblast.cli.bulk_run import BulkJob
+    from mailblast.cli.bulk_job import BulkJob
     from mailblast.cli.campaigns import Transport
     from mailblast.delivery.pace import Pace
     from mailblast.executors.executor import Executor, OnDone, OnOutcome
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mailblast.model.campaign import Campaign
 
 
-class BulkRoute:
-    """One of the providers that a mailing may go by; see ``failover.Route``.
+class BulkRoute(InlineRoute):
+    """One of the providers that a mailing may go by, used by this process or by several; see ``failover.Route``.
 
     Args:
         job: The mailing.
@@ -33,27 +33,28 @@ class BulkRoute:
     """
 
     def __init__(self, job: BulkJob, transport: Transport, journal: Journal, choice: int) -> None:
-        self.name = transport.provider.name
-        #: None while it is not open.
-        self.pace: Pace | None = None
+        is_last = choice == len(job.transports) - 1
+        super().__init__(
+            transport.provider,
+            lambda: job.make_pace(transport),
+            lambda composition: Composer(self.campaign, job.keys, composition=composition),
+            journal.segment(),
+            job.clock,
+            batches_in_flight=job.options.batches,
+            attachments=job.attachments,
+            reconnects=MAX_RECONNECTS if is_last else MAX_RECONNECTS_BEFORE_ANOTHER,
+        )
         self._job = job
         self._transport = transport
-        self.provider = transport.provider
         self._journal = journal
         self._choice = choice
         self._processes = 1
-        is_last = choice == len(job.transports) - 1
-        self._reconnects = MAX_RECONNECTS if is_last else MAX_RECONNECTS_BEFORE_ANOTHER
 
     @property
     def campaign(self) -> Campaign:
         """The campaign as this provider gets it: one that signs itself gets no signature of ours."""
         campaign = self._job.campaign(self._journal)
         return campaign._replace(dkim=None) if self._transport.dsn.scheme in SIGNING_PROVIDERS else campaign
-
-    def composer(self) -> Composer:
-        """Compile the messages."""
-        return Composer(self.campaign, self._job.keys, composition=self.provider.wants_composition)
 
     async def open(self) -> None:
         """Connect, read the limits, and have mail kept where it is for later.
@@ -63,11 +64,9 @@ class BulkRoute:
             UsageError: The attachments are larger than it takes, or it does not keep mail that long.
             JournalError: It cannot be recorded what it keeps.
         """
-        job, provider = self._job, self.provider
-        await provider.open()
-        job.check_attachments(provider)
-        # Only now: some providers tell their limits when they are opened.
-        pace = self.pace = job.make_pace(self._transport)
+        await super().open()
+        job, provider, pace = self._job, self.provider, self.pace
+        assert pace is not None, "it is open"
         # Limits that are not shared would be kept by each process for itself.
         self._processes = 1 if pace.trouble else min(job.options.processes, provider.limits.concurrency)
         if job.when_s is not None and isinstance(provider, SchedulingProvider):
@@ -80,33 +79,10 @@ class BulkRoute:
 
     def make_executor(self, on_outcome: OnOutcome, on_done: OnDone) -> Executor:
         """Return what delivers by this provider, which is open."""
-        assert self.pace is not None, "it is open"
         if self._processes > 1:
+            assert self.pace is not None, "it is open"
             return self._many(self.pace, on_outcome, on_done)
-        job = self._job
-        pipeline = Pipeline(
-            self.composer(),
-            self._journal.segment(),
-            self.pace,
-            provider_name=self.name,
-            clock=job.clock,
-            on_outcome=on_outcome,
-        )
-        return InlineExecutor(
-            pipeline,
-            self.provider,
-            job.clock,
-            batches_in_flight=job.options.batches,
-            on_done=on_done,
-            reconnects=self._reconnects,
-        )
-
-    async def close(self) -> None:
-        """Close the limits and all connections of this process."""
-        if self.pace is not None:
-            self.pace.close()
-            self.pace = None
-        await self.provider.close()
+        return super().make_executor(on_outcome, on_done)
 
     def _many(self, pace: Pace, on_outcome: OnOutcome, on_done: OnDone) -> Executor:
         job, options = self._job, self._job.options

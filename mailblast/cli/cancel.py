@@ -58,7 +58,7 @@ def cancel(
     """
     from mailblast.cli.queue_control import is_queue_campaign, set_state
     from mailblast.clock import SystemClock
-    from mailblast.journal.folder import CampaignFolder
+    from mailblast.journal.folder import CampaignFolder, unknown_campaign
 
     if pause and resume:
         raise UsageError("--pause and --resume are opposites.", fix="Give one of the two.")
@@ -67,6 +67,8 @@ def cancel(
     if is_queue_campaign(campaign, queue, settings):
         state = "active" if resume else "paused" if pause else "cancelled"
         return set_state(campaign, queue, state, settings, terminal)
+    if not folder.exists():
+        raise unknown_campaign(settings.home, campaign)
     work = CallOff(folder, campaign, settings, SystemClock(), via=via)
     rows = work.run("scheduled" if resume else "pause" if pause else "cancel")
     failed = any(row["error"] for row in rows)

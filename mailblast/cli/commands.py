@@ -54,7 +54,7 @@ COMMANDS = (
     Command("add", "Put addresses, domains or hashes on the list.", "suppress", "add", "suppress"),
     Command("remove", "Take them off.", "suppress", "remove", "suppress"),
     Command("check", "Say whether an address may be mailed.", "suppress", "check", "suppress"),
-    Command("import", "Put all entries of a file on the list.", "suppress", "import_", "suppress"),
+    Command("import", "Put a file, or a provider's own list, on the list.", "suppress", "import_", "suppress"),
     Command("export", "Write the list as CSV.", "suppress", "export", "suppress"),
     Command("token", "Take who left by the link in a mail.", "suppress_token", "token", "suppress"),
 )

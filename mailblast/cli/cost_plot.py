@@ -11,7 +11,6 @@ from mailblast.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from xml.etree.ElementTree import Element
 
     from mailblast.costs.offers import Estimate
 
@@ -84,8 +83,7 @@ def write_plot(estimate: Estimate, path: Path) -> None:
 
 def plot_svg(estimate: Estimate) -> str:
     """Return the picture as an ``svg`` element, without scripts and without anything from elsewhere."""
-    pygal = _pygal()
-    from pygal.etree import etree
+    from mailblast.report.drawing import pygal, svg_of
 
     series = cost_chart.series_of(estimate)
     span = cost_chart.volumes_around(estimate.question.messages)
@@ -105,22 +103,7 @@ def plot_svg(estimate: Estimate) -> str:
     if found:
         dots = [(log10(each.volume), _height(float(each.monthly), money)) for each in found]
         chart.add("the cheapest changes", dots, stroke=False, dots_size=6)
-    tree: Element = chart.render_tree()
-    _without_scripts(tree)
-    return str(etree.tostring(tree, encoding="unicode"))
-
-
-def _pygal() -> Any:
-    """Import pygal without the finder that it leaves behind for plug-ins.
-
-    That one has no ``find_spec()``, so every import after it would be answered with a warning.
-    """
-    import sys
-
-    import pygal
-
-    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
-    return pygal
+    return svg_of(chart)
 
 
 def _height(cost: float, money: cost_chart.Span) -> float:
@@ -174,14 +157,6 @@ def _options(span: cost_chart.Span, money: cost_chart.Span, count: int) -> dict[
         "print_values": False,
         "truncate_legend": -1,
     }
-
-
-def _without_scripts(tree: Element) -> None:
-    """Take out what pygal adds for its tooltips, and its comments, whose tags are functions."""
-    for parent in tree.iter():
-        for child in list(parent):
-            if not isinstance(child.tag, str) or child.tag.rpartition("}")[2] == "script":
-                parent.remove(child)
 
 
 def _page(estimate: Estimate, svg: str) -> str:

@@ -18,7 +18,8 @@ from mailblast.recipients.row_routes import transport_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mailblast.cli.bulk_run import BulkJob, BulkOptions
+    from mailblast.cli.bulk_job import BulkJob
+    from mailblast.cli.bulk_options import BulkOptions
     from mailblast.cli.campaigns import Transport, TransportFlags
     from mailblast.cli.settings import Settings
     from mailblast.clock import Clock
@@ -147,7 +148,7 @@ class NamedTransports:
             self._journal.segment(),
             job.clock,
             batches_in_flight=job.options.batches,
-            attachments=job.campaign(self._journal).attachments,
+            attachments=job.attachments,
             reconnects=MAX_RECONNECTS,
         )
 

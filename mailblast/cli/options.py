@@ -160,6 +160,10 @@ ListFormatOption = Annotated[
     typer.Option("--list-format", help="How the list is written, where its name does not tell."),
 ]
 Encoding = Annotated[str, typer.Option("--encoding", metavar="NAME", help="The list's encoding, such as cp1252.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
+]
 EmailColumn = Annotated[
     str | None,
     typer.Option(

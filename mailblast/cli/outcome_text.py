@@ -57,7 +57,7 @@ async def shown(
     display = _display(terminal, monitor, title=title, provider=provider, json_log=json_log, clock=clock)
     watch = Watch(watching, monitor, display, title)
     display.start()
-    refreshing = asyncio.create_task(_refresh(display, watch, on_refresh))
+    refreshing = asyncio.create_task(_refresh(monitor, display, watch, on_refresh))
     try:
         yield watch
     finally:
@@ -66,14 +66,16 @@ async def shown(
         watch.close()
 
 
-async def _refresh(display: Display, watch: Watch, on_refresh: Callable[[], None]) -> None:
+async def _refresh(monitor: Monitor, display: Display, watch: Watch, on_refresh: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
-        display.refresh()
-        watch.refresh()
         # A full disk is told by the run itself, when it cannot record an outcome.
         with contextlib.suppress(JournalError):
             on_refresh()
+        # One for all: with many domains it takes some milliseconds.
+        snapshot = monitor.snapshot()
+        display.refresh(snapshot)
+        watch.refresh(snapshot)
 
 
 def _display(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.queue_url import HERE
-from mailblast.errors import UsageError
-from mailblast.executors.queue.files import is_queued_here, read_server_file, remove_queue_file
+from mailblast.errors import CampaignLockedError, UsageError
+from mailblast.executors.executor import DRAIN_S
+from mailblast.executors.queue.files import is_queued_here, pause, read_server_file, remove_queue_file, resume
 from mailblast.journal.folder import CampaignFolder
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from mailblast.cli.terminal import Terminal
     from mailblast.executors.queue.store import Store
 
+#: Between looks at a journal that somebody holds.
+POLL_S = 0.1
 DONE = {
     "paused": "is paused. To go on: mailblast resume {}",
     "active": "goes on.",
@@ -67,13 +71,26 @@ def _here(campaign: str, state: str, settings: Settings, terminal: Terminal) -> 
     from mailblast.clock import SystemClock
     from mailblast.journal.journal import Journal
 
+    folder = CampaignFolder(settings.home, campaign).path
+    if state == "active":
+        resume(folder)
+    else:
+        # A worker that is at it leaves it so, within a second and what is in flight.
+        pause(folder)
     if state != "cancelled":
-        raise UsageError(
-            f"Campaign '{campaign}' is queued on this machine.",
-            fix="End its worker with Ctrl-C or SIGTERM to pause it, and start it again to go on.",
-        )
-    with Journal.open(settings.home, campaign, clock=SystemClock()) as journal:
-        count = journal.clear_queue()
-        remove_queue_file(journal.folder)
-    terminal.result(f"{campaign} is out of the queue: {count:,} are unsent.")
-    return ExitCode.OK
+        terminal.result(f"{campaign} {DONE[state].format(campaign)}")
+        return ExitCode.OK
+    clock = SystemClock()
+    ends_s = clock.monotonic() + DRAIN_S
+    while True:
+        try:
+            with Journal.open(settings.home, campaign, clock=clock) as journal:
+                count = journal.clear_queue()
+                remove_queue_file(journal.folder)
+        except CampaignLockedError:
+            if clock.monotonic() > ends_s:
+                raise
+            time.sleep(POLL_S)
+        else:
+            terminal.result(f"{campaign} is out of the queue: {count:,} are unsent.")
+            return ExitCode.OK

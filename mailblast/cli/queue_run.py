@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns, loop, outcome_text
@@ -11,14 +12,16 @@ from mailblast.cli.outcome_text import counts_json
 from mailblast.cli.queue_url import shown
 from mailblast.cli.queueing import delivery_of, may_queue
 from mailblast.delivery.composer import Composer
-from mailblast.errors import MailblastError, UsageError
+from mailblast.errors import CampaignLockedError, MailblastError, UsageError
 from mailblast.executors.queue.coordinator import QueueExecutor, take_home
 from mailblast.executors.queue.document import to_document
 from mailblast.executors.queue.engine import LEASE_S, Engine
-from mailblast.executors.queue.files import ServerQueue, is_queued_here, write_server_file
+from mailblast.executors.queue.files import ServerQueue, is_queued_here, read_server_file, write_server_file
 from mailblast.executors.queue.includes import with_included_files
 from mailblast.executors.queue.store import Store, encoded_pieces
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
+from mailblast.journal.folder import CampaignFolder
+from mailblast.journal.lock import read_owner
 from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
 from mailblast.recipients.suppression import SuppressionList
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
     from mailblast.journal.journal import Journal
     from mailblast.model.message import StreamedPart
     from mailblast.monitor.metrics import Snapshot
+
+#: Outcomes are taken home in less time than this; a lock that is older is a run's.
+HOME_S = 3.0
+POLL_S = 0.05
 
 
 def lease_of(settings: Settings) -> float:
@@ -70,7 +77,7 @@ class ServerRun:
     def run(self) -> int:
         """Run, tell, and return the exit code."""
         job, options = self._job, self._job.options
-        journal = job.open_journal()
+        journal = self._open_journal()
         if is_queued_here(journal.folder):
             raise UsageError(
                 f"Campaign '{options.name}' is queued on this machine.",
@@ -89,6 +96,21 @@ class ServerRun:
         if options.wait:
             return self._end_of_wait(journal, result, snapshot)
         return self._end_of_putting(journal, result, snapshot, job.clock.monotonic() - started_s)
+
+    def _open_journal(self) -> Journal:
+        """Open the campaign's journal; who takes outcomes home holds it for a moment, and is waited for."""
+        job = self._job
+        folder = CampaignFolder(job.settings.home, job.options.name)
+        ends_s = job.clock.now() + HOME_S
+        while True:
+            try:
+                return job.open_journal()
+            except CampaignLockedError:
+                owner, now_s = read_owner(folder.lock), job.clock.now()
+                is_run = now_s > ends_s or (owner is not None and now_s - owner.started_s > HOME_S)
+                if is_run or read_server_file(folder.path) is None:
+                    raise
+            time.sleep(POLL_S)
 
     def _begin(self, journal: Journal) -> None:
         job, store, token = self._job, self._store, journal.token

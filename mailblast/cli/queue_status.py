@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mailblast.errors import CampaignLockedError, MailblastError
-from mailblast.executors.queue.files import is_queued_here, read_server_file
+from mailblast.executors.queue.files import is_paused, is_queued_here, read_server_file
 from mailblast.journal.folder import CampaignFolder
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def queue_state(campaign: str, queue: str | None, settings: Settings, terminal: 
         from mailblast.journal.reading import JournalReader
 
         with JournalReader(settings.home, campaign) as reader:
-            return {"url": None, "queued": reader.queued(), "state": "active"}
+            return {"url": None, "queued": reader.queued(), "state": "paused" if is_paused(folder) else "active"}
     server = read_server_file(folder)
     if server is None:
         return None
@@ -62,7 +62,8 @@ def _at_server(campaign: str, url: str, token: str, settings: Settings) -> dict[
 def words_of(told: dict[str, Any]) -> str:
     """Return the same in words."""
     if told["url"] is None:
-        return f"queued {told['queued']:,} on this machine; to deliver: mailblast worker"
+        how = "paused; to go on: mailblast resume" if told["state"] == "paused" else "to deliver: mailblast worker"
+        return f"queued {told['queued']:,} on this machine; {how}"
     state = "" if told["state"] == "active" else f", {told['state'] or 'not there any more'}"
     return (
         f"queued {told['queued']:,} at {told['url']}, {told['sending']:,} being sent, {told['workers']} workers{state}"

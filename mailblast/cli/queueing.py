@@ -9,7 +9,6 @@ from mailblast.cli.outcome_text import counts_json
 from mailblast.cli.queue_url import HERE
 from mailblast.delivery.composer import Composer
 from mailblast.delivery.intake import Intake
-from mailblast.errors import UsageError
 from mailblast.executors.queue.document import Delivery
 from mailblast.executors.queue.files import write_queue_file
 from mailblast.executors.queue.local import queue_rows
@@ -17,7 +16,7 @@ from mailblast.model.outcome import State
 from mailblast.render.template import fingerprint
 
 if TYPE_CHECKING:
-    from mailblast.cli.bulk_run import BulkJob
+    from mailblast.cli.bulk_job import BulkJob
     from mailblast.errors import ListError
     from mailblast.journal.journal import Journal
     from mailblast.model.outcome import Outcome
@@ -78,10 +77,6 @@ class _Queueing:
 
     def run(self) -> int:
         job, options = self._job, self._job.options
-        if options.resend_in_doubt:
-            raise UsageError(
-                "--resend-in-doubt cannot be queued on this machine.", fix="Leave --queue out to send them again."
-            )
         started_s = job.clock.monotonic()
         journal = job.open_journal()
         if not may_queue(job, journal):

@@ -31,10 +31,7 @@ def recommend(
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
     email_column: options.EmailColumn = None,
-    key: Annotated[
-        str | None,
-        typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
-    ] = None,
+    key: options.Key = None,
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:

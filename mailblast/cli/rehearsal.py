@@ -17,7 +17,7 @@ from mailblast.model.outcome import Outcome, State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailblast.cli.bulk_run import BulkJob
+    from mailblast.cli.bulk_job import BulkJob
     from mailblast.model.message import Message
     from mailblast.model.recipient import Batch
 

@@ -41,7 +41,7 @@ def report(
     """
     from mailblast.clock import SystemClock
     from mailblast.journal.reading import JournalReader
-    from mailblast.report.page import gather, to_html, to_json
+    from mailblast.report.contents import gather, to_json
     from mailblast.report.summary import summarise
 
     terminal = Terminal(json_output=json_output)
@@ -51,6 +51,9 @@ def report(
         terminal.json(to_json(data))
         if output is None:
             return ExitCode.OK
+    # The plots are drawn for the page alone: their part takes a while to load.
+    from mailblast.report.page import to_html
+
     path = output or Path(f"{campaign}-report.html")
     try:
         _write(path, to_html(data))

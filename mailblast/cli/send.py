@@ -79,7 +79,7 @@ def send(
     """
     from mailblast.cli.attachments import AttachOptions
     from mailblast.cli.authenticity import AuthenticityOptions
-    from mailblast.cli.send_run import run_send
+    from mailblast.cli.send_run import SendOptions, run_send
     from mailblast.render.template import inline_template, load_template
 
     given = [part for part in (template, text, html) if part is not None]
@@ -94,15 +94,16 @@ def send(
         if template is not None
         else inline_template(text=from_stdin(text), html=from_stdin(html), subject=subject)
     )
-    return run_send(
-        read_recipients_of(to, read_variables(variables or [], data), idempotency_key),
-        content,
-        Settings.load(),
-        Terminal(json_output=json_output, quiet=quiet),
-        attach=AttachOptions(
+    chosen = SendOptions(
+        sender,
+        reply_to,
+        tuple(via or ()),
+        token_command,
+        at,
+        AttachOptions(
             tuple(attach or ()), attach_folder, compress, stdin_reader="the message" if "-" in (text, html) else ""
         ),
-        authenticity=AuthenticityOptions(
+        AuthenticityOptions(
             dkim=dkim,
             dkim_key=dkim_key,
             unsubscribe=tuple(unsubscribe or ()),
@@ -111,11 +112,13 @@ def send(
             auto_submitted=auto_submitted,
             inline_css=not no_inline_css,
         ),
-        sender=sender,
-        reply_to=reply_to,
-        via=tuple(via or ()),
-        token_command=token_command,
-        at=at,
+    )
+    return run_send(
+        read_recipients_of(to, read_variables(variables or [], data), idempotency_key),
+        content,
+        chosen,
+        Settings.load(),
+        Terminal(json_output=json_output, quiet=quiet),
     )
 
 

@@ -12,18 +12,19 @@ import typer
 from mailblast.cli import options
 from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.settings import Settings
+from mailblast.cli.suppression_intake import SuppressionIntake
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import ListError, RowFaultError, UsageError
 from mailblast.recipients.suppression_entry import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mailblast.recipients.suppression import SuppressionList
     from mailblast.recipients.suppression_entry import SuppressionEntry
 
 #: Columns of an exported list; the first is one that an import looks for.
 COLUMNS = ("address", "reason", "source", "added")
-#: Entries written in one transaction of an import.
-IMPORT_ROWS = 5_000
 
 Subjects = Annotated[
     list[str],
@@ -96,7 +97,9 @@ def check(subjects: Subjects, json_output: options.JsonOutput = False, debug: op
 
 
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A list as for bulk, or one entry a line; - is stdin.")],
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="A list as for bulk, or one entry a line; - is stdin.")
+    ] = None,
     reason: Annotated[
         Reason | None, typer.Option("--reason", help="Why; else the file's column 'reason', else manual.")
     ] = None,
@@ -104,48 +107,77 @@ def import_(
         str | None,
         typer.Option("--source", metavar="TEXT", help="Where it came from. [default: column 'source', or the file]"),
     ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DSN",
+            help="Instead of a file: whom ses, ses://REGION or sendgrid no longer mails for this account, with the "
+            "reasons and days noted there.",
+        ),
+    ] = None,
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
     json_output: options.JsonOutput = False,
     debug: options.Debug = False,
 ) -> int:
-    """Put all entries of a file on the do-not-mail list; nothing is ever taken off by an import.
+    """Put all entries of a file or of a provider's own list on the do-not-mail list; no import takes any off.
 
     Examples:
 
       mailblast suppress import unsubscribed.csv --reason unsubscribe
+
+      mailblast suppress import --from ses://eu-west-1
     """
     from mailblast.cli.suppression_file import read_entries
 
     terminal = Terminal(json_output=json_output)
-    added = known = bad = 0
-    chunk: list[SuppressionEntry] = []
-    reading = read_entries(file, list_format, encoding, reason=reason, source=source, now_s=_now())
+    if provider is not None:
+        if file is not None or reason is not None or source is not None or list_format is not None:
+            raise UsageError("--from takes the provider's own list.", fix="Leave out FILE and the options about it.")
+        return _import_from(provider, terminal)
+    if file is None:
+        raise UsageError("There is nothing to import.", fix="Give a FILE, or --from ses://REGION or sendgrid.")
+    return _import_file(read_entries(file, list_format, encoding, reason=reason, source=source, now_s=_now()), terminal)
+
+
+def _import_file(reading: Iterator[SuppressionEntry | str], terminal: Terminal) -> int:
+    bad = 0
     with _list() as suppressions:
-
-        def flush() -> None:
-            nonlocal added, known
-            new = suppressions.add(chunk)
-            added, known = added + new, known + len(chunk) - new
-            chunk.clear()
-
+        intake = SuppressionIntake(suppressions)
         try:
             for entry in reading:
                 if isinstance(entry, str):
                     bad += 1
                     terminal.warn(f"mailblast: {entry}")
-                    continue
-                chunk.append(entry)
-                if len(chunk) >= IMPORT_ROWS:
-                    flush()
+                else:
+                    intake.add(entry)
         except ListError as error:
-            flush()
-            terminal.warn(f"mailblast: {added:,} were added before the list broke.")
+            intake.flush()
+            terminal.warn(f"mailblast: {intake.added:,} were added before the list broke.")
             raise error from None
-        flush()
-    terminal.json({"added": added, "already_there": known, "invalid": bad})
-    terminal.result(f"{added:,} added, {known:,} were on the list already, {bad:,} rows cannot be used")
+        intake.flush()
+    terminal.json({"added": intake.added, "already_there": intake.known, "invalid": bad})
+    terminal.result(f"{intake.added:,} added, {intake.known:,} were on the list already, {bad:,} rows cannot be used")
     return ExitCode.INCOMPLETE if bad else ExitCode.OK
+
+
+def _import_from(provider: str, terminal: Terminal) -> int:
+    from mailblast.cli.suppression_provider import pull
+    from mailblast.clock import SystemClock
+
+    settings = Settings.load()
+    with _list() as suppressions:
+        intake = SuppressionIntake(suppressions)
+        pulled = pull(provider, settings, intake, terminal, SystemClock())
+    counts = {"added": intake.added, "already_there": intake.known, "invalid": pulled.invalid}
+    terminal.json({**counts, "provider": pulled.provider, "reasons": pulled.reasons})
+    by_reason = ", ".join(f"{count:,} {reason}" for reason, count in sorted(pulled.reasons.items())) or "nobody"
+    terminal.result(
+        f"{pulled.provider} lists {by_reason}: {intake.added:,} added, {intake.known:,} were on the list already"
+        + (f", {pulled.invalid:,} are no addresses" if pulled.invalid else "")
+    )
+    return ExitCode.OK
 
 
 def export(

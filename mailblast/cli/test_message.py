@@ -14,7 +14,7 @@ from mailblast.model.outcome import State
 from mailblast.model.recipient import Recipient
 
 if TYPE_CHECKING:
-    from mailblast.cli.bulk_run import BulkJob
+    from mailblast.cli.bulk_job import BulkJob
 
 
 def send_test_message(job: BulkJob, test_to: str) -> int:

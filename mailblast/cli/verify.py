@@ -35,10 +35,7 @@ def verify(
     attach_folder: options.AttachFolder = None,
     via: options.Via = None,
     token_command: options.TokenCommand = None,
-    key: Annotated[
-        str | None,
-        typer.Option("--key", metavar="COLUMN", help="Column that makes a row unique. [default: the address]"),
-    ] = None,
+    key: options.Key = None,
     list_format: options.ListFormatOption = None,
     encoding: options.Encoding = "utf-8",
     email_column: options.EmailColumn = None,

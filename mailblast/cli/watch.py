@@ -64,7 +64,7 @@ class Watch:
 
     Args:
         settings: Who is told.
-        monitor: Where the figures come from.
+        monitor: Where the first and the last figures come from.
         display: Shows alerts, and what could not be delivered.
         campaign: Name of the run.
 
@@ -88,17 +88,16 @@ class Watch:
             from mailblast.monitor.exposition import MetricsFile, MetricsServer
 
             if settings.metrics_file is not None:
-                self._file = MetricsFile(monitor, campaign, settings.metrics_file)
+                self._file = MetricsFile(monitor.snapshot(), campaign, settings.metrics_file)
             if settings.metrics_port is not None:
-                self._server = MetricsServer(monitor, campaign, settings.metrics_port)
+                self._server = MetricsServer(monitor.snapshot(), campaign, settings.metrics_port)
                 display.notice(f"metrics at {self._server.url}")
 
-    def refresh(self) -> None:
+    def refresh(self, snapshot: Snapshot) -> None:
         """Tell what has changed and give the figures of now."""
-        snapshot = self._monitor.snapshot()
         for alert in self._rules.check(snapshot):
             self._tell(alert, snapshot)
-        self._update_metrics()
+        self._update_metrics(snapshot)
         self._show_troubles()
 
     def switched(self, text: str) -> None:
@@ -107,10 +106,11 @@ class Watch:
 
     def ended(self, stopped: MailblastError | None) -> None:
         """Tell that the run has ended, where it was stopped, and give the last figures."""
+        snapshot = self._monitor.snapshot()
         if stopped is not None:
             # Sent only: the command itself says on the screen why it ended.
-            self._send(Alert(AlertKind.STOPPED, str(stopped)), self._monitor.snapshot())
-        self._update_metrics()
+            self._send(Alert(AlertKind.STOPPED, str(stopped)), snapshot)
+        self._update_metrics(snapshot)
 
     def close(self) -> None:
         """Let the last alerts go out, for some seconds at most."""
@@ -141,13 +141,13 @@ class Watch:
             },
         )
 
-    def _update_metrics(self) -> None:
+    def _update_metrics(self, snapshot: Snapshot) -> None:
         if self._server is not None:
-            self._server.update()
+            self._server.update(snapshot)
         if self._file is not None:
             # It could be written at the start; a disk that is full now is told by the journal.
             with contextlib.suppress(OSError):
-                self._file.update()
+                self._file.update(snapshot)
 
     def _show_troubles(self) -> None:
         while self._troubles:

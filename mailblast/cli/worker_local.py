@@ -15,12 +15,13 @@ from mailblast.delivery.composer import Composer
 from mailblast.delivery.pipeline import Pipeline
 from mailblast.errors import CampaignLockedError, MailblastError, RunInterruptedError
 from mailblast.executors.inline import InlineExecutor
-from mailblast.executors.queue.files import is_queued_here, read_queue_file, remove_queue_file
-from mailblast.executors.queue.local import QueuedRun
+from mailblast.executors.queue.files import is_paused, is_queued_here, read_queue_file, remove_queue_file
+from mailblast.executors.queue.local import PausedError, QueuedRun
 from mailblast.executors.run import RunSettings
 from mailblast.journal.folder import CampaignFolder, list_campaigns
 from mailblast.journal.journal import Journal
 from mailblast.message.attachments.size import check_total_size
+from mailblast.model.outcome import State
 from mailblast.monitor.metrics import Monitor
 from mailblast.recipients.suppression import SuppressionList
 
@@ -86,7 +87,9 @@ class LocalWorker:
         return [
             name
             for name in list_campaigns(home)
-            if is_queued_here(CampaignFolder(home, name).path) and self._held.get(name, 0.0) <= now
+            if is_queued_here(folder := CampaignFolder(home, name).path)
+            and not is_paused(folder)
+            and self._held.get(name, 0.0) <= now
         ]
 
     def _deliver(self, name: str) -> None:
@@ -124,7 +127,10 @@ class LocalWorker:
             except MailblastError as error:
                 journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
                 raise
-            code = exit_code_of(result.stopped) if result.stopped else exit_code_of_counts(result.counts, held=0)
+            paused = result.stopped if isinstance(result.stopped, PausedError) else None
+            if paused is not None:
+                result = result._replace(stopped=None, whole_list=False)
+            code = exit_code_of(result.stopped) if result.stopped else _code_of(result)
             journal.end_run(
                 counts=result.counts,
                 rows=result.rows,
@@ -135,6 +141,8 @@ class LocalWorker:
             if not journal.trim_queue():
                 remove_queue_file(journal.folder)
         outcome_text.tell(self._terminal, self._settings.home, name, result, snapshot, code)
+        if paused is not None:
+            self._terminal.warn(f"mailblast: {paused}")
         if isinstance(result.stopped, RunInterruptedError):
             raise result.stopped
         if result.stopped is not None:
@@ -192,8 +200,13 @@ class LocalWorker:
             )
             async with shown as watch:
                 result = await run.run()
-                watch.ended(result.stopped)
+                watch.ended(None if isinstance(result.stopped, PausedError) else result.stopped)
                 return result, monitor.snapshot()
+
+
+def _code_of(result: RunResult) -> ExitCode:
+    """Return the exit code of what was delivered; who stays queued, for the campaign is paused, is no trouble."""
+    return exit_code_of_counts({**result.counts, State.UNSENT: 0}, held=0)
 
 
 def _listen() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.cli import loop, outcome_text
 from mailblast.cli.exit_codes import ExitCode, exit_code_of
+from mailblast.cli.queue_home import Homecoming
 from mailblast.cli.queue_run import lease_of
 from mailblast.cli.queue_url import shown
 from mailblast.cli.worker_options import keys_for, transport_for
@@ -26,9 +27,8 @@ from mailblast.monitor.metrics import Monitor
 from mailblast.providers.transport_cache import Key, TransportCache
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from mailblast.cli.campaigns import Transport
     from mailblast.cli.settings import Settings
     from mailblast.cli.terminal import Terminal
     from mailblast.cli.worker_options import WorkerOptions
@@ -72,8 +72,9 @@ class ServerWorker:
         self._terminal = terminal
         self._clock = SystemClock()
         self._monitor = Monitor(self._clock)
-        self._transports: dict[Key, Transport] = {}
-        self._cache = TransportCache(lambda key: self._transports[key].provider, self._clock)
+        #: Make providers anew: one that has been closed is not opened again.
+        self._makers: dict[Key, Callable[[], Provider]] = {}
+        self._cache = TransportCache(lambda key: self._makers[key](), self._clock)
         self._signals = 0
 
     async def run(self) -> MailblastError | None:
@@ -93,8 +94,9 @@ class ServerWorker:
             self._parts,
             self._clock,
             on_outcome=self._monitor.record,
-            say=lambda text: self._terminal.warn(f"mailblast: {text}"),
+            say=self._say,
             jitter=random.Random(),  # noqa: S311 - spreads waits
+            on_idle=Homecoming(self._settings.home, self._store, self._clock, self._say),
         )
         event_loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -117,6 +119,9 @@ class ServerWorker:
             await self._cache.close()
         return worker.stopped
 
+    def _say(self, text: str) -> None:
+        self._terminal.warn(f"mailblast: {text}")
+
     def _interrupt(self, worker: Worker, number: int) -> None:
         self._signals += 1
         if self._signals > 1:
@@ -129,7 +134,7 @@ class ServerWorker:
         transport = transport_for(self._options, delivery, self._settings, self._clock)
         dsn = transport.dsn
         key = Key(transport.provider.name, dsn.host, dsn.port, dsn.user)
-        self._transports.setdefault(key, transport)
+        self._makers[key] = lambda: transport_for(self._options, delivery, self._settings, self._clock).provider
 
         @contextlib.asynccontextmanager
         async def lease() -> AsyncIterator[Provider]:

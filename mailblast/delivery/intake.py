@@ -49,7 +49,8 @@ class Intake:
     ) -> None:
         self._journal = journal
         self._policy = policy
-        self._left = selection.limit
+        #: Recipients that the limit still lets in; None without one.
+        self.left = selection.limit
         self._threshold = round(selection.sample * 2**32)
         self._batch_size = batch_size
         self._clock = clock
@@ -66,7 +67,7 @@ class Intake:
     @property
     def full(self) -> bool:
         """Whether the limit is reached and no more rows are wanted."""
-        return self._left == 0
+        return self.left == 0
 
     def take(self, rows: Sequence[Recipient | BadRow]) -> Iterator[Batch]:
         """Claim what these rows give; yield a batch whenever one is full.
@@ -85,7 +86,7 @@ class Intake:
                 self._skip(1)
         # Those read ahead of the limit are left to the next run.
         while recipients and not self.full:
-            room = len(recipients) if self._left is None else self._left
+            room = len(recipients) if self.left is None else self.left
             faults += self._claim(recipients[:room])
             del recipients[:room]
         if faults:
@@ -107,8 +108,8 @@ class Intake:
         self.rows += len(claims.claims)
         self._skip(claims.skipped)
         self.held += claims.held
-        if self._left is not None:
-            self._left -= len(claims.claims)
+        if self.left is not None:
+            self.left -= len(claims.claims)
         return claims.duplicates
 
     def _skip(self, rows: int) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mailblast.delivery.limits import DayLimit, Limits, RateLimit, RollingLimit, WarmUpLimit
+from mailblast.delivery.day_limits import DayLimit, Ramp, RollingLimit, WarmUpLimit
+from mailblast.delivery.limits import Limits, RateLimit
 from mailblast.delivery.limits_file import LimitsFile
 from mailblast.delivery.slow_down import SlowDown
 from mailblast.errors import ProviderError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mailblast.clock import Clock
-    from mailblast.delivery.limits import Limit
+    from mailblast.delivery.limits import DailyLimit, Limit
     from mailblast.delivery.line import Lane
     from mailblast.delivery.throttle import Rate
     from mailblast.model.reply import Reply
@@ -71,6 +72,9 @@ class Pace:
         clock: The time of day for limits, monotonic time for slow-downs.
     """
 
+    #: What to do when a day's limit is reached.
+    GO_ON = "Run the same command again from {} UTC on: it continues."
+
     def __init__(self, settings: PaceSettings, clock: Clock) -> None:
         self.settings = settings
         #: Holds for everybody; None where nobody asked to slow down.
@@ -82,7 +86,7 @@ class Pace:
         self._limits: Limits | None = None
         self._general: tuple[Limit, ...] | None = None
         self._by_domain: dict[str, tuple[Limit, ...]] = {}
-        self._days: tuple[Limit, ...] = ()
+        self._days: tuple[DailyLimit, ...] = ()
         #: When so many were answered: at least ``MEASURED_S`` ago, and the last time.
         self._measured: list[tuple[float, int]] = [(clock.monotonic(), 0)]
 
@@ -169,8 +173,8 @@ class Pace:
             if wait > PATIENCE_S:
                 ready = datetime.fromtimestamp(now + wait, UTC)
                 return LimitReachedError(
-                    f"{limit.words[0].upper()}{limit.words[1:]}: all {cap_of(limit):,} are used up.",
-                    fix=f"Run the same command again from {ready:%Y-%m-%d %H:%M} UTC on: it continues.",
+                    f"{limit.words[0].upper()}{limit.words[1:]}: all {limit.cap:,} are used up.",
+                    fix=self.GO_ON.format(f"{ready:%Y-%m-%d %H:%M}"),
                 )
         return None
 
@@ -255,7 +259,7 @@ class Pace:
             tightest[rate.per_s] = min(rate, other)
         file.wait_for_lock()
         try:
-            days: list[Limit] = []
+            days: list[DailyLimit] = []
             if settings.daily_cap:
                 days.append(DayLimit(file, "cap", settings.daily_cap, "daily cap"))
             if settings.per_day:
@@ -264,7 +268,7 @@ class Pace:
                     quota.leave(settings.left_today, self._opened_s)
                 days.append(quota)
             if settings.ramp:
-                days.append(WarmUpLimit(file, "account", settings.ramp))
+                days.append(WarmUpLimit(file, "account", Ramp(settings.ramp)))
             rates = [RateLimit(file, "all", rate, f"rate {words_of(rate)}") for rate in tightest.values()]
         finally:
             file.unlock()
@@ -281,12 +285,6 @@ def words_of(rate: Rate) -> str:
     """Return a rate as users write it, such as ``14/s``."""
     units = {1: "s", 60: "min", 3600: "h", 86400: "day"}
     return f"{rate.recipients:g}/{units.get(round(rate.per_s), f'{rate.per_s:g} s')}"
-
-
-def cap_of(limit: Limit) -> int:
-    """Return how many recipients a day's limit allows today."""
-    assert isinstance(limit, DayLimit | RollingLimit)
-    return limit.cap
 
 
 def said_of(reply: Reply | None) -> str:

@@ -77,11 +77,15 @@ class InlineRoute:
             self.pace.close()
             self.pace = None
 
+    def composer(self) -> Composer:
+        """Compile the messages."""
+        return self._make_composer(self.provider.wants_composition)
+
     def make_executor(self, on_outcome: OnOutcome, on_done: OnDone) -> Executor:
         """Return what delivers by this provider, which is open."""
         assert self.pace is not None, "it is open"
         pipeline = Pipeline(
-            self._make_composer(self.provider.wants_composition),
+            self.composer(),
             self._log,
             self.pace,
             provider_name=self.name,

@@ -206,7 +206,7 @@ class CampaignRun:
                     for batch in intake.rest():
                         await self._submit(batch)
                 monitor.skip(intake.skipped - skipped)
-                monitor.progress(intake.rows, source.position_bytes())
+                monitor.progress(intake.rows, source.position_bytes(), left=intake.left)
                 if intake.full:
                     return
         self._whole_list = self._executor.stopped is None and self._settings.selection.sample == 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mailblast.monitor.display import Level
     from mailblast.monitor.metrics import Monitor
+    from mailblast.monitor.snapshot import Snapshot
 
 _NOTICES_KEPT = 5
 _LEVEL_STYLES: dict[Level, str] = {"info": "", "warning": "yellow", "error": "bold red"}
@@ -35,7 +36,7 @@ class Dashboard:
     are the console's business, which honours NO_COLOR.
 
     Args:
-        monitor: Where the figures come from.
+        monitor: Where the first and the last figures come from.
         console: A terminal. Its file is wrapped while the dashboard runs, so that a lost terminal is not an error.
         title: What is sent, such as the campaign's name.
         provider: Where it goes.
@@ -59,14 +60,14 @@ class Dashboard:
         if self._live is None:
             self._file = self._console.file
             self._console.file = cast("IO[str]", SideStream(cast("TextIO", self._file)))
-            self._begin()
+            self._begin(self._monitor.snapshot())
 
-    def refresh(self) -> None:
+    def refresh(self, snapshot: Snapshot) -> None:
         """Draw the figures of now; after a change of the terminal's size on a cleared screen."""
         if self._live is None:
             return
         if self._console.size == self._size:
-            self._live.update(self._frame(ended=False), refresh=True)
+            self._live.update(self._frame(snapshot, ended=False), refresh=True)
             return
         # A terminal breaks long lines anew when it gets narrower, so nobody knows how many lines the old frame takes.
         self._live.transient = True
@@ -74,15 +75,16 @@ class Dashboard:
         self._console.clear()
         for text in self._notices:
             self._console.print(text)
-        self._begin()
+        self._begin(snapshot)
 
     def stop(self) -> None:
         """Draw the last frame and leave it."""
         if self._live is None or self._file is None:
             return
+        snapshot = self._monitor.snapshot()
         if self._console.size != self._size:
-            self.refresh()
-        self._live.update(self._frame(ended=True))
+            self.refresh(snapshot)
+        self._live.update(self._frame(snapshot, ended=True))
         self._live.stop()
         self._live = None
         self._console.file = self._file
@@ -98,10 +100,10 @@ class Dashboard:
         """Write an alert above the frame."""
         self.notice(f"alert: {kind}: {text}", level)
 
-    def _begin(self) -> None:
+    def _begin(self, snapshot: Snapshot) -> None:
         self._size = self._console.size
         self._live = Live(
-            self._frame(ended=False),
+            self._frame(snapshot, ended=False),
             console=self._console,
             auto_refresh=False,
             redirect_stdout=False,
@@ -109,9 +111,9 @@ class Dashboard:
         )
         self._live.start(refresh=True)
 
-    def _frame(self, *, ended: bool) -> RenderableType:
+    def _frame(self, snapshot: Snapshot, *, ended: bool) -> RenderableType:
         return draw(
-            self._monitor.snapshot(),
+            snapshot,
             self._title,
             self._total_rows,
             ended=ended,

@@ -10,6 +10,8 @@ from mailblast.monitor.wording import printable
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from mailblast.monitor.snapshot import Snapshot
+
 Level = Literal["info", "warning", "error"]
 
 
@@ -20,8 +22,8 @@ class Display(Protocol):
         """Begin to show."""
         ...
 
-    def refresh(self) -> None:
-        """Show the figures of now. Called about once a second."""
+    def refresh(self, snapshot: Snapshot) -> None:
+        """Show the figures of now. Called about once a second, with what all others who look on get, too."""
         ...
 
     def stop(self) -> None:
@@ -95,7 +97,7 @@ class Quiet:
     def start(self) -> None:
         """Do nothing."""
 
-    def refresh(self) -> None:
+    def refresh(self, snapshot: Snapshot) -> None:
         """Do nothing."""
 
     def stop(self) -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from mailblast.monitor.metrics import Monitor
     from mailblast.monitor.snapshot import Figures, Snapshot
 
 _LOOPBACK = "127.0.0.1"
@@ -33,18 +32,14 @@ class MonitorCollector(Collector):
     """Gives the figures that it was last told; asked from any thread.
 
     Args:
-        monitor: Asked for a snapshot by ``update()`` alone, in the run's own thread.
+        snapshot: The first figures.
         campaign: Label of all metrics.
     """
 
-    def __init__(self, monitor: Monitor, campaign: str) -> None:
-        self._monitor = monitor
+    def __init__(self, snapshot: Snapshot, campaign: str) -> None:
         self._campaign = campaign
-        self._snapshot = monitor.snapshot()
-
-    def update(self) -> None:
-        """Take the figures of now."""
-        self._snapshot = self._monitor.snapshot()
+        #: Replaced whole by those that come.
+        self.snapshot = snapshot
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: the names are known only by collecting, and registering must not collect."""
@@ -52,7 +47,7 @@ class MonitorCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics of this instant."""
-        snapshot, campaign = self._snapshot, self._campaign
+        snapshot, campaign = self.snapshot, self._campaign
         outcomes = GaugeMetricFamily(
             "mailblast_outcomes", "Rows of this run by outcome.", labels=("campaign", "outcome")
         )
@@ -83,7 +78,7 @@ class MetricsFile:
     """Writes the figures to a file, whole or not at all.
 
     Args:
-        monitor: Where they come from.
+        snapshot: The first of them.
         campaign: Label.
         path: Should end in ``.prom`` for node_exporter.
 
@@ -91,24 +86,24 @@ class MetricsFile:
         UsageError: The file cannot be written; tried at once.
     """
 
-    def __init__(self, monitor: Monitor, campaign: str, path: Path) -> None:
-        self._collector = MonitorCollector(monitor, campaign)
+    def __init__(self, snapshot: Snapshot, campaign: str, path: Path) -> None:
+        self._collector = MonitorCollector(snapshot, campaign)
         self._registry = _registry(self._collector)
         self._path = path
         try:
-            self.update()
+            self.update(snapshot)
         except OSError as error:
             raise UsageError(
                 f"--metrics-file {path} cannot be written: {error.strerror}.", fix="Give a file in a folder of yours."
             ) from error
 
-    def update(self) -> None:
+    def update(self, snapshot: Snapshot) -> None:
         """Write the figures of now.
 
         Raises:
             OSError: They cannot be written; the file is as it was.
         """
-        self._collector.update()
+        self._collector.snapshot = snapshot
         write_to_textfile(str(self._path), self._registry)
 
 
@@ -116,7 +111,7 @@ class MetricsServer:
     """Gives the figures on a port of this machine, to nobody outside.
 
     Args:
-        monitor: Where they come from.
+        snapshot: The first of them.
         campaign: Label.
         port: On 127.0.0.1; 0 takes a free one.
 
@@ -124,8 +119,8 @@ class MetricsServer:
         UsageError: The port cannot be opened.
     """
 
-    def __init__(self, monitor: Monitor, campaign: str, port: int) -> None:
-        self._collector = MonitorCollector(monitor, campaign)
+    def __init__(self, snapshot: Snapshot, campaign: str, port: int) -> None:
+        self._collector = MonitorCollector(snapshot, campaign)
         self._server: WSGIServer
         self._thread: threading.Thread
         try:
@@ -136,9 +131,9 @@ class MetricsServer:
         #: Where it can be read.
         self.url = f"http://{_LOOPBACK}:{self._server.server_port}/metrics"
 
-    def update(self) -> None:
+    def update(self, snapshot: Snapshot) -> None:
         """Give the figures of now from now on."""
-        self._collector.update()
+        self._collector.snapshot = snapshot
 
     def close(self) -> None:
         """Close the port."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from mailblast.monitor.snapshot import Figures, Snapshot
 
 _WIDEST = 140
-#: From here the ten outcomes fit into one row.
-_WIDE = 110
+#: From here the ten outcomes fit into one row, with a space between "unsent" and "done before".
+_WIDE = 120
 #: Share of a quota from which on it is shown in yellow.
 _NEAR = 0.9
 #: On fewer columns the title needs them all.
@@ -120,8 +120,12 @@ class _Pen:
 
     def _progress(self, total_rows: int | None, *, ended: bool) -> _Section:
         fraction, left_s = self._snapshot.progress_of(total_rows)
-        done = f"{self._snapshot.finished:,} "
-        done += f"of {total_rows:,} rows" if total_rows is not None else "rows"
+        limited_rows = self._snapshot.limited_rows
+        if limited_rows is not None:
+            done = f"{self._snapshot.done - self._snapshot.skipped:,} of {limited_rows:,} rows"
+        else:
+            done = f"{self._snapshot.done:,} "
+            done += f"of {total_rows:,} rows" if total_rows is not None else "rows"
         if fraction is None:
             words = f"{done} done, {self._snapshot.in_flight:,} in flight"
             return _Section(self._text(words), 1)

@@ -35,7 +35,7 @@ class LogLines:
         {"time": "2026-03-01T09:00:10Z", "level": "info", "event": "progress", "sent": 140, "failed": 2, ...}
 
     Args:
-        monitor: Where the figures come from.
+        monitor: Where the last figures come from.
         stream: Stays open; flushed after each line.
         format: ``text`` or ``json``.
         every_s: Seconds between two lines.
@@ -67,13 +67,13 @@ class LogLines:
         self._next_s = min(_FIRST_S, self._every_s)
         self.event("start")
 
-    def refresh(self) -> None:
+    def refresh(self, snapshot: Snapshot) -> None:
         """Write a line of progress where one is due."""
         elapsed_s = self._clock.monotonic() - self._started_s
         if not self._running or elapsed_s < self._next_s:
             return
         self._next_s = (elapsed_s // self._every_s + 1) * self._every_s
-        self._figures("progress", self._monitor.snapshot())
+        self._figures("progress", snapshot)
 
     def stop(self) -> None:
         """Write the last figures, with the errors by kind."""

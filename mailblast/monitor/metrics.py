@@ -19,14 +19,13 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from mailblast.model.outcome import State
+from mailblast.monitor.cells import Cell, Second, by_size, figures_of, total_of
 from mailblast.monitor.error_counts import ErrorCounts
 from mailblast.monitor.grade import UNGRADED, Grade, check_rate_limit, grade
-from mailblast.monitor.histogram import BINS, EDGES_S, percentile_ms
-from mailblast.monitor.snapshot import Figures, Quota, Snapshot, Transports, estimate
+from mailblast.monitor.histogram import EDGES_S, percentile_ms
+from mailblast.monitor.snapshot import Quota, Snapshot, Transports, estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mailblast.clock import Clock
     from mailblast.model.outcome import Outcome
 
@@ -52,35 +51,6 @@ _ACCEPTED = State.ACCEPTED
 _ERRORS = frozenset({State.FAILED, State.DEFERRED, State.IN_DOUBT})
 #: What an operator may be able to mend.
 _MENDABLE = _ERRORS | {State.INVALID}
-
-
-class _Cell:
-    """One provider or domain in one second, or in the whole run."""
-
-    __slots__ = ("failed", "sent", "spent_s")
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.failed = 0
-        self.spent_s = 0.0
-
-    def add(self, other: _Cell) -> None:
-        self.sent += other.sent
-        self.failed += other.failed
-        self.spent_s += other.spent_s
-
-
-class _Second:
-    """One slot of the ring."""
-
-    __slots__ = ("cells", "domains", "times", "unattempted")
-
-    def __init__(self) -> None:
-        self.cells: dict[str, _Cell] = {}
-        self.domains: dict[str, _Cell] = {}
-        self.times = [0] * BINS
-        #: Outcomes without an attempt.
-        self.unattempted = 0
 
 
 class Monitor:
@@ -112,15 +82,16 @@ class Monitor:
         self._monotonic = clock.monotonic
         self._started_s = clock.monotonic()
         self._position_bytes: int | None = None
+        self._left: int | None = None
         self._rows_read = 0
         self._skipped = 0
         self._number = 0
         self._next = 1
-        self._ring = [_Second() for _ in range(_SLOTS)]
+        self._ring = [Second() for _ in range(_SLOTS)]
         self._second = self._ring[0]
         #: Per provider, of the seconds that have left the ring.
-        self._past: dict[str, _Cell] = {}
-        self._past_domains: dict[str, _Cell] = {}
+        self._past: dict[str, Cell] = {}
+        self._past_domains: dict[str, Cell] = {}
         self._domains: set[str] = set()
         self._quota: Quota | None = None
         self._connections: int | None = None
@@ -147,7 +118,7 @@ class Monitor:
         provider = outcome.provider
         cell = second.cells.get(provider)
         if cell is None:
-            cell = second.cells[provider] = _Cell()
+            cell = second.cells[provider] = Cell()
         domain = outcome.address.rpartition("@")[2]
         of_domain = second.domains.get(domain)
         if of_domain is None:
@@ -171,14 +142,16 @@ class Monitor:
         """Take back deferred outcomes: so many recipients are tried again, and will be recorded again."""
         self._counts[State.DEFERRED] -= count
 
-    def progress(self, rows: int, position_bytes: int | None) -> None:
+    def progress(self, rows: int, position_bytes: int | None, *, left: int | None = None) -> None:
         """Tell how far the list is read.
 
         Args:
             rows: Rows read since the start, those skipped included.
             position_bytes: Bytes of the list consumed, on the scale of ``total_bytes``; None where it is unknown.
+            left: Recipients that the run takes beyond these rows at most; None where it takes the whole list.
         """
         self._rows_read = rows
+        self._left = left
         self._position_bytes = position_bytes
 
     def pace(self, rate_limit_per_s: float | None, waiting: str = "") -> None:
@@ -225,10 +198,12 @@ class Monitor:
         oldest = max(0, self._number - WINDOW_S + 1)
         seconds = [self._ring[number % _SLOTS] for number in range(oldest, self._number + 1)]
         window_s = max(elapsed_s - oldest, _SHORTEST_S)
-        cells = _total(second.cells for second in seconds)
-        everything = _total([self._past, *(second.cells for second in self._ring)])
-        domains = _total(second.domains for second in seconds)
-        all_domains = _total([self._past_domains, *(second.domains for second in self._ring)])
+        cells = total_of(second.cells for second in seconds)
+        domains = total_of(second.domains for second in seconds)
+        # The one slot of the ring that the window leaves out; empty in the first minute.
+        before = self._ring[(self._number + 1) % _SLOTS]
+        everything = total_of((self._past, before.cells, cells))
+        all_domains = total_of((self._past_domains, before.domains, domains))
 
         sent = sum(cell.sent for cell in cells.values())
         attempted = sent + sum(cell.failed for cell in cells.values())
@@ -237,7 +212,7 @@ class Monitor:
         rows_per_s = (attempted + sum(second.unattempted for second in seconds)) / window_s
         times = [sum(bins) for bins in zip(*(second.times for second in seconds), strict=True)]
         counts = {**self._counts, _ACCEPTED: sum(cell.sent for cell in everything.values())}
-        fraction, time_left_s = self._estimate(self._skipped + sum(counts.values()) - counts[State.UNSENT], rows_per_s)
+        limited_rows, fraction, time_left_s = self._progress(sum(counts.values()) - counts[State.UNSENT], rows_per_s)
         return Snapshot(
             counts=counts,
             rows_read=self._rows_read,
@@ -253,11 +228,11 @@ class Monitor:
             p95_ms=percentile_ms(times, 0.95),
             history=self._history(),
             providers=tuple(
-                _figures(name, cells.get(name), total, window_s) for name, total in sorted(everything.items())
+                figures_of(name, cells.get(name), total, window_s) for name, total in sorted(everything.items())
             ),
             domains=tuple(
-                _figures(name, domains.get(name), total, window_s)
-                for name, total in sorted(all_domains.items(), key=_by_size)[:_DOMAINS_SHOWN]
+                figures_of(name, domains.get(name), total, window_s)
+                for name, total in sorted(all_domains.items(), key=by_size)[:_DOMAINS_SHOWN]
             ),
             quota=self._quota,
             connections=self._connections,
@@ -265,6 +240,7 @@ class Monitor:
             errors=self._errors.groups(),
             uptime_s=elapsed_s,
             rows_per_s=rows_per_s,
+            limited_rows=limited_rows,
             fraction=fraction,
             time_left_s=time_left_s,
             rate_limit_per_s=self._rate_limit_per_s,
@@ -277,16 +253,16 @@ class Monitor:
         for passed in range(max(self._number + 1, number - WINDOW_S), number + 1):
             slot = self._ring[passed % _SLOTS]
             for name, cell in slot.cells.items():
-                self._past.setdefault(name, _Cell()).add(cell)
+                self._past.setdefault(name, Cell()).add(cell)
             for name, cell in slot.domains.items():
-                self._past_domains.setdefault(name, _Cell()).add(cell)
+                self._past_domains.setdefault(name, Cell()).add(cell)
             if slot.cells or slot.unattempted:
-                self._ring[passed % _SLOTS] = _Second()
+                self._ring[passed % _SLOTS] = Second()
         self._number = number
         self._next = number + 1
         self._second = self._ring[number % _SLOTS]
 
-    def _domain_cell(self, domain: str) -> _Cell:
+    def _domain_cell(self, domain: str) -> Cell:
         """Return the running second's cell of a domain that has none in it yet."""
         known = self._domains
         if domain not in known:
@@ -296,7 +272,7 @@ class Monitor:
                 domain = OTHER_DOMAINS
         cell = self._second.domains.get(domain)
         if cell is None:
-            cell = self._second.domains[domain] = _Cell()
+            cell = self._second.domains[domain] = Cell()
         return cell
 
     def _history(self) -> tuple[int, ...]:
@@ -305,14 +281,28 @@ class Monitor:
             sum(cell.sent + cell.failed for cell in self._ring[number % _SLOTS].cells.values()) for number in whole
         )
 
-    def _estimate(self, finished: int, rows_per_s: float) -> tuple[float | None, float | None]:
+    def _progress(self, done: int, rows_per_s: float) -> tuple[int | None, float | None, float | None]:
+        """Return the rows that a limit leaves to the run, the fraction done, and the seconds left."""
+        rows = self._list_rows(done)
+        limited_rows = self._limited_rows(rows)
+        if limited_rows is not None:
+            return limited_rows, *estimate(done, max(limited_rows, done), rows_per_s)
+        return None, *estimate(self._skipped + done, rows or 0, rows_per_s)
+
+    def _list_rows(self, done: int) -> float | None:
+        """Return about how many rows the list has; None where that cannot be told yet."""
         if self._total_rows is not None:
-            return estimate(finished, max(self._total_rows, finished), rows_per_s)
+            return max(self._total_rows, self._skipped + done)
         if not self._total_bytes or not self._position_bytes or not self._rows_read:
-            return None, None
+            return None
         # The reader is ahead of the outcomes: its bytes tell how many rows there are, the outcomes how many are done.
-        rows = self._rows_read * max(self._total_bytes / self._position_bytes, 1.0)
-        return estimate(finished, rows, rows_per_s)
+        return self._rows_read * max(self._total_bytes / self._position_bytes, 1.0)
+
+    def _limited_rows(self, list_rows: float | None) -> int | None:
+        """Return how many rows this run deals with; None where it is the list, not a limit, that ends it."""
+        if self._left is None or (list_rows is not None and self._rows_read + self._left > list_rows):
+            return None
+        return self._rows_read - self._skipped + self._left
 
     def _grade(self, attempted: int, window_s: float, error_rate: float, average_ms: float) -> Grade:
         if not attempted:
@@ -323,24 +313,3 @@ class Monitor:
             average_ms=average_ms,
             rate_limit_per_s=self._rate_limit_per_s,
         )
-
-
-def _total(parts: Iterable[dict[str, _Cell]]) -> dict[str, _Cell]:
-    total: dict[str, _Cell] = {}
-    for part in parts:
-        for name, cell in part.items():
-            total.setdefault(name, _Cell()).add(cell)
-    return total
-
-
-def _by_size(item: tuple[str, _Cell]) -> tuple[int, str]:
-    name, cell = item
-    return -(cell.sent + cell.failed), name
-
-
-def _figures(name: str, window: _Cell | None, total: _Cell, window_s: float) -> Figures:
-    if window is None:
-        return Figures(name, 0, 0, 0.0, 0.0, total.sent, total.failed)
-    attempted = window.sent + window.failed
-    average_ms = 1_000 * window.spent_s / attempted
-    return Figures(name, window.sent, window.failed, average_ms, attempted / window_s, total.sent, total.failed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from mailblast.model.outcome import State
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mailblast.model.outcome import State
     from mailblast.monitor.grade import Grade
 
 
@@ -101,9 +102,11 @@ class Snapshot:
     uptime_s: float
     #: Rows that came to an outcome in the window, a second; whatever the outcome.
     rows_per_s: float
-    #: Share of the list that is dealt with, 0 to 1; None where its length is unknown.
+    #: Rows that this run deals with, those skipped left out, where a limit says how many; else None.
+    limited_rows: int | None
+    #: Share that is dealt with, 0 to 1: of the list, or of ``limited_rows``; None where the length is unknown.
     fraction: float | None
-    #: Seconds until the list is done at the window's pace; None where that cannot be told.
+    #: Seconds until that is done at the window's pace; None where that cannot be told.
     time_left_s: float | None
     #: The limit in force; None where there is none.
     rate_limit_per_s: float | None
@@ -117,6 +120,11 @@ class Snapshot:
         return self.skipped + sum(self.counts.values())
 
     @property
+    def done(self) -> int:
+        """Rows that are dealt with and need nothing more of this run: all those but the unsent."""
+        return self.finished - self.counts[State.UNSENT]
+
+    @property
     def in_flight(self) -> int:
         """Rows read that have no outcome yet."""
         return max(0, self.rows_read - self.finished)
@@ -127,9 +135,9 @@ class Snapshot:
         Args:
             total_rows: Rows of the whole list; None leaves it to what the monitor could estimate.
         """
-        if total_rows is None:
+        if total_rows is None or self.limited_rows is not None:
             return self.fraction, self.time_left_s
-        return estimate(self.finished, max(total_rows, self.finished), self.rows_per_s)
+        return estimate(self.done, max(total_rows, self.done), self.rows_per_s)
 
 
 def estimate(finished: int, total: float, rows_per_s: float) -> tuple[float | None, float | None]:

@@ -19,6 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from mailblast.model.message import Message
     from mailblast.model.outcome import Attempt
 
@@ -120,4 +122,31 @@ class PooledProvider(Protocol):
     @property
     def open_connections(self) -> int:
         """Connections that are open right now."""
+        ...
+
+
+class SuppressedAddress(NamedTuple):
+    """Somebody on a suppression list that a provider keeps for an account."""
+
+    #: As the provider has it; foreign text.
+    address: str
+    #: ``bounce``, ``complaint`` or ``unsubscribe``; a provider's own word where it has others.
+    reason: str
+    #: Unix seconds when the provider put it there; None where it does not tell.
+    time_s: float | None = None
+    #: Which of the account's lists, where it has several.
+    list_name: str = ""
+
+
+@runtime_checkable
+class SuppressingProvider(Protocol):
+    """A provider that keeps suppression lists of its own for an account."""
+
+    def suppressions(self) -> AsyncGenerator[SuppressedAddress, None]:
+        """Yield who is on them, page by page; the provider need not be open.
+
+        Raises:
+            ProviderUnavailableError: It cannot be reached; what was yielded is right.
+            AccountError: The key may not read a list.
+        """
         ...

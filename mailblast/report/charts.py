@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import tostring
 
-import pygal
 from pygal.style import Style
 
-# pygal leaves a finder for plug-ins behind that has no find_spec(): every import after it would be warned of.
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
+from mailblast.report.drawing import pygal, svg_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +32,7 @@ def bars(labels: Sequence[str], series: Mapping[str, tuple[str, Sequence[float]]
     chart.y_title = unit
     for name, (_, values) in series.items():
         chart.add(name, list(values))
-    return _svg(chart)
+    return svg_of(chart)
 
 
 def line(
@@ -52,7 +48,7 @@ def line(
     chart.y_title = unit
     for name, (_, values) in series.items():
         chart.add(name, list(values), allow_interruptions=True)
-    return _svg(chart)
+    return svg_of(chart)
 
 
 def shares(labels: Sequence[str], series: Mapping[str, tuple[str, Sequence[float]]]) -> str:
@@ -62,7 +58,7 @@ def shares(labels: Sequence[str], series: Mapping[str, tuple[str, Sequence[float
     chart.x_labels = list(reversed(labels))
     for name, (_, values) in series.items():
         chart.add(name, list(reversed(values)))
-    return _svg(chart)
+    return svg_of(chart)
 
 
 def _options(series: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
@@ -103,13 +99,3 @@ def _label(chart: Any, labels: Sequence[str]) -> None:
     chart.x_labels = list(labels)
     chart.x_labels_major_every = step
     chart.show_minor_x_labels = False
-
-
-def _svg(chart: Any) -> str:
-    tree = chart.render_tree()
-    # pygal puts its settings there for a script of its own, also where there is none.
-    for parent in list(tree.iter()):
-        for child in list(parent):
-            if child.tag == "script":
-                parent.remove(child)
-    return tostring(tree, encoding="unicode")

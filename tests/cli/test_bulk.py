@@ -295,11 +295,12 @@ def test_bulk_unclosed_quote_sends_what_stands_before_it(capsys: pytest.CaptureF
 
 
 def test_bulk_wrong_encoding_in_the_middle_sends_what_stands_before_it(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [f"user{number}@example.com,U,x" for number in range(5000)]
+    # Far behind what is read before the first message leaves.
+    rows = [f"user{number}@example.com,U,{'x' * 200}" for number in range(1000)]
     Path("list.csv").write_bytes("\n".join(["email,name,plan", *rows, "z@example.com,J\xfcrgen,x"]).encode("latin-1"))
     assert bulk("list.csv", "-t", "welcome.html", "-q") == 3
-    assert "5,002" in capsys.readouterr().err
-    assert len(sent()) == 5000
+    assert "1,002" in capsys.readouterr().err
+    assert len(list(Path("outbox/new").iterdir())) == 1000
 
 
 def test_bulk_outbox_that_cannot_be_written_is_code_four(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from mailblast.cli.cancel import cancel
 from mailblast.cli.scheduled import Scheduled, SchedulingProvider, read_scheduled, schedule_run, write_scheduled
 from mailblast.clock import SystemClock
 from mailblast.errors import AccountError, JournalDamagedError, JournalError, UsageError
+from mailblast.journal.journal import Journal
 from mailblast.providers.dsn import parse_dsn
 from mailblast.providers.memory import MemoryProvider
 from mailblast.providers.registry import make_provider
@@ -188,6 +189,15 @@ def test_cancel_key_refused_keeps_the_record(fake: SendgridFake, monkeypatch: py
     with pytest.raises(AccountError, match="401"):
         cancel("news")
     assert ["scheduled"] == states()
+
+
+def test_cancel_unknown_campaign_names_it_and_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match="There is no campaign nope in .mailblast. No run has been recorded there yet"):
+        cancel("nope")
+    for name in ("news", "offers"):
+        Journal.open(HOME, name, clock=SystemClock()).close()
+    with pytest.raises(UsageError, match="There is no campaign nope in .mailblast. Known ones: news, offers."):
+        cancel("nope")
 
 
 def test_cancel_name_that_is_no_campaign_is_refused() -> None:

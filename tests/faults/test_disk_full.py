@@ -57,8 +57,10 @@ def limit_files_to(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("size", [1_000, 20_000, 100_000, 300_000])
+@pytest.mark.parametrize(
+    ("size", "processes"),
+    [(1_000, "1"), (20_000, "1"), (100_000, "1"), (300_000, "1"), (20_000, "2"), (300_000, "2")],
+)
 def test_no_file_may_grow_the_run_stops_and_continues_later(
     size: int, processes: str, everybody: list[str], serve: Serve
 ) -> None:
@@ -67,7 +69,7 @@ def test_no_file_may_grow_the_run_stops_and_continues_later(
     run = ended(start(*words, before=lambda: limit_files_to(size), measured=False))
     assert 4 == run.code, run
     assert "journal" in run.err
-    assert "Make room" in run.err or "free space" in run.err
+    assert 1 == run.err.count("Make room") + run.err.count("free space"), "told once"
     before = {message.recipient for message in server.taken}
     assert len(before) < ROWS
     if size == 300_000:
@@ -91,7 +93,7 @@ def test_full_disk_the_run_stops_and_continues_when_there_is_room(
         monkeypatch.setenv("MAILBLAST_HOME", "disk/home")
         run = bulk(server, "--batch-size", "50")
         assert 4 == run.code, run
-        assert "room" in run.err
+        assert 1 == run.err.count("Make room"), run.err
         taken = {message.recipient for message in server.taken}
         assert 0 < len(taken) < ROWS
         # Nothing has changed, so it cannot go on, and says so again; it never begins anew.

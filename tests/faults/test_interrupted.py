@@ -20,6 +20,7 @@ from servers.mailblast_process import (
     bulk_words,
     ended,
     failures,
+    has_connection,
     start,
     status,
     wait_until,
@@ -77,7 +78,7 @@ def test_one_signal_lets_what_is_in_flight_finish(number: signal.Signals, serve:
     assert len(taken) == run.counts["accepted"]
     assert {} == failures("in_doubt,failed,deferred")
 
-    run = bulk(server)
+    run = bulk(serve(pipelining=pipelining))
     assert (0, {"accepted": 500}) == (run.code, run.counts)
     assert_everybody_once(server, addresses)
 
@@ -93,7 +94,7 @@ def test_two_signals_stop_at_once_and_leave_what_was_in_flight_in_doubt(
     wait_until(lambda: len(server.taken) == 5, process)
     process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1)
+        process.wait(0.5)
     process.send_signal(number)
     began_s = time.monotonic()
     run = ended(process)
@@ -135,7 +136,7 @@ def test_signal_while_a_named_pipe_is_silent(serve: Serve) -> None:
 def test_signal_before_the_pipe_of_the_list_has_said_anything(serve: Serve) -> None:
     a_template()
     process = start_bulk(serve(), stdin=subprocess.PIPE, list_="-")
-    time.sleep(2)
+    time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     process.wait(SOON_S)
     run = ended(process)
@@ -150,7 +151,7 @@ def test_signal_while_waiting_for_second_tries(serve: Serve) -> None:
     wait_until(lambda: len(server.taken) == 2, process)
     # The next try comes after five minutes.
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1)
+        process.wait(0.5)
     run = interrupted(process, signal.SIGINT)
     assert {"accepted": 2, "deferred": 1} == run.counts
 
@@ -168,12 +169,13 @@ def test_signal_while_throttled(serve: Serve) -> None:
 
 
 def test_signal_while_the_server_is_away(addresses: list[str], serve: Serve) -> None:
-    server = serve(Fault("dot", "", delay_s=1))
+    server = serve(Fault("dot", "", delay_s=0.4))
     process = start_bulk(server, "--connections", "1")
     wait_until(lambda: len(server.taken) == 2, process)
     server.stop(signal.SIGKILL)
+    # Longer than it waits before it tries to connect again.
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(2)
+        process.wait(1.5)
     run = interrupted(process, signal.SIGINT)
     assert run.counts.get("in_doubt", 0) <= 1
     assert 20 == sum(run.counts.values())
@@ -185,7 +187,7 @@ def test_signal_while_the_server_is_away(addresses: list[str], serve: Serve) -> 
 def test_signal_while_the_first_connection_is_made(number: signal.Signals, addresses: list[str], serve: Serve) -> None:
     server = serve(Fault("banner", "", delay_s=20))
     process = start_bulk(server)
-    time.sleep(2)
+    wait_until(lambda: has_connection(server.port), process)
     process.send_signal(number)
     process.wait(SOON_S)
     run = ended(process)

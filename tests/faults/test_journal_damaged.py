@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.fault_server import Fault, FaultServer
+from servers.fault_server import Fault, FaultServer, Script
 from servers.mailblast_process import (
+    FULL,
     a_list,
     a_template,
     assert_everybody_once,
@@ -32,7 +33,7 @@ ROWS = 300
 CAMPAIGN = Path(".mailblast/welcome-list")
 DATABASE = CAMPAIGN / "journal.sqlite3"
 LOG = CAMPAIGN / "journal.sqlite3-wal"
-TRIALS = 4
+TRIALS = 4 if FULL else 2
 
 
 def segment() -> Path:
@@ -116,13 +117,14 @@ class Killed:
 def killed(serve: Serve) -> Killed:
     a_template()
     addresses = a_list(ROWS)
-    server = serve(Fault("dot", "", every=4, delay_s=0.2))
+    server = serve(Fault("dot", "", every=4, delay_s=0.1))
     process = start(*bulk_words(server, "--batch-size", "10"))
     # Until some batches are recorded and others are not.
     wait_until(lambda: len(server.taken) >= ROWS / 2 and has_recorded_end(), process)
     process.kill()
     process.communicate()
     server.stop()
+    server.script = Script()
     server.start()
     return Killed(server, addresses)
 

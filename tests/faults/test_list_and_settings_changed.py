@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.fault_server import Fault, FaultServer
+from servers.fault_server import Fault, FaultServer, Script
 from servers.mailblast_process import (
     Ended,
     a_list,
@@ -38,6 +38,7 @@ def killed(serve: Serve) -> FaultServer:
     process.communicate()
     server.stop()
     assert len(server.taken) < ROWS
+    server.script = Script()
     server.start()
     return server
 

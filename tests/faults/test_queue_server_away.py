@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 import redis as client
 from servers.availability import program
-from servers.mailblast_process import a_list, a_template, ended, failures, start, status, wait_until
-from servers.queue_workers import assert_once_or_in_doubt, queue, queue_words, size, wait_for_taken
+from servers.mailblast_process import COMMAND_S, a_list, a_template, assert_everybody_once, ended, start
+from servers.queue_workers import (
+    assert_once_or_in_doubt,
+    counts_on_file,
+    here,
+    in_doubt,
+    queue_here,
+    queue_words,
+    size,
+    wait_for_quiet,
+    wait_for_taken,
+)
 from servers.redis_server import RedisServer
 from servers.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
-    from servers.fault_server import Serve
+    from servers.fault_server import FaultServer, Serve
+    from servers.mailblast_process import Ended
     from servers.queue_workers import Workers
 
 #: Of one worker, which is never killed here.
 CONNECTIONS = 5
-ROWS = 1_500
+ROWS = 600
+FULL = "is out of memory. Give Redis more (maxmemory), or end a campaign."
 
 
 @pytest.fixture(autouse=True)
@@ -39,53 +51,57 @@ def proxy(redis: RedisServer) -> Iterator[TcpProxy]:
     proxy.close()
 
 
-def words(*more: str) -> tuple[str, ...]:
-    return ("--connections", str(CONNECTIONS), "--rate", "400/s", *more)
+def coordinate(server: FaultServer, url: str, *words: str) -> subprocess.Popen[str]:
+    """Start a run that stays, and says what its operator should know."""
+    given = queue_words(server, url, "--wait", "--connections", str(CONNECTIONS), "--rate", "400/s", *words)
+    given.remove("-q")
+    return start(*given)
 
 
-def everybody_is_served(total: int) -> bool:
-    return sum(status().counts.get(state, 0) for state in ("accepted", "in_doubt")) == total
+def wait_for_words(process: subprocess.Popen[str], words: str) -> str:
+    """Read what a process says up to a line with these words; return that line."""
+    assert process.stderr is not None
+    while line := process.stderr.readline():
+        if words in line:
+            return line
+    raise AssertionError((words, process.wait(timeout=COMMAND_S)))
 
 
-def test_network_cut_and_mended_nobody_twice_and_nobody_in_doubt(
+def settled(coordinator: subprocess.Popen[str]) -> Ended:
+    return ended(coordinator, 60)
+
+
+def test_cut_and_restart_in_mid_run_everybody_once_and_nobody_in_doubt(
     serve: Serve, redis: RedisServer, workers: Workers, proxy: TcpProxy
 ) -> None:
     addresses = a_list(ROWS)
     server = serve()
-    workers.start(2, url=f"redis://127.0.0.1:{proxy.port}")
-    workers.start(1)
-    coordinator = start(*queue_words(server, redis.url, "--wait", *words()), measured=False)
-    wait_for_taken(server, 300)
+    workers.start(url=f"redis://127.0.0.1:{proxy.port}")
+    workers.start()
+    coordinator = coordinate(server, redis.url)
+    wait_for_taken(server, 100)
     proxy.cut()
-    time.sleep(1.5)
+    wait_for_taken(server, 150)
     proxy.mend()
-    end = ended(coordinator, 60)
-    assert {"accepted": ROWS} == end.counts
-    assert_once_or_in_doubt(server, addresses, set(), 0)
-    said = "".join(said for _, said in workers.end())
-    assert 2 == said.count("does not answer")
-    assert 2 == said.count("The queue is back.")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["in good order", "killed"])
-def test_server_restarted_with_its_file_everybody_once(
-    serve: Serve, redis: RedisServer, workers: Workers, number: int
-) -> None:
-    addresses = a_list(ROWS)
-    server = serve()
-    workers.start(2)
-    coordinator = start(*queue_words(server, redis.url, "--wait", *words()), measured=False)
     wait_for_taken(server, 300)
-    redis.stop(number)
-    time.sleep(1)
+    redis.stop(signal.SIGKILL)
+    away = wait_for_words(coordinator, "does not answer")
+    assert f"The queue at {redis.url} does not answer: " in away
+    assert away.endswith("Check that Redis runs there. Waiting for it.\n")
     taken = size(server)
-    time.sleep(0.3)
-    # Nothing is sent that could not be marked.
-    assert taken == size(server)
+    wait_for_quiet(server, 0.3)
+    # What could not be marked is not sent; what was on its way has ended.
+    assert size(server) <= taken + 2 * CONNECTIONS
+    assert size(server) < ROWS
     redis.start()
-    end = ended(coordinator, 60)
-    assert {"accepted": ROWS} == end.counts
+    wait_for_words(coordinator, "The queue is back.")
+    assert {"accepted": ROWS} == settled(coordinator).counts
     assert_once_or_in_doubt(server, addresses, set(), 0)
+    behind_proxy, direct = (said for _, said in workers.end())
+    for said, times in ((behind_proxy, 2), (direct, 1)):
+        assert times == said.count("does not answer")
+        assert times == said.count("Nothing is sent until it is back.")
+        assert times == said.count("The queue is back.")
 
 
 def test_server_that_has_lost_everything_is_told_who_was_served(
@@ -94,78 +110,112 @@ def test_server_that_has_lost_everything_is_told_who_was_served(
     addresses = a_list(ROWS)
     server = serve()
     workers.start(2)
-    coordinator = start(*queue_words(server, redis.url, "--wait", *words()), measured=False)
-    wait_for_taken(server, 300)
+    coordinator = coordinate(server, redis.url)
+    wait_for_taken(server, 200)
     with client.Redis(port=redis.port) as connection:
         connection.flushall()
-    end = ended(coordinator, 60)
-    assert 4 == end.code
-    assert "has lost this campaign" in end.err
-    again = ended(start(*queue_words(server, redis.url, "--wait", *words()), measured=False), 60)
-    in_doubt = set(failures("in_doubt"))
+    lost = settled(coordinator)
+    assert 4 == lost.code
+    assert "The queue has lost this campaign. Run the same command again: it continues." in lost.err
+    again = settled(coordinate(server, redis.url))
     assert ROWS == sum(again.counts.values())
     assert set(again.counts) <= {"accepted", "in_doubt"}
     # Who was served and not home yet when the server lost it, may get it again: that is what the file is for.
-    twice = size(server) - len({message.recipient for message in server.taken})
-    assert twice <= 200
-    assert set() == set(addresses) - {message.recipient for message in server.taken} - in_doubt
+    recipients = [message.recipient for message in server.taken]
+    assert len(recipients) - len(set(recipients)) <= 200
+    assert set() == set(addresses) - set(recipients) - in_doubt()
 
 
-def test_server_out_of_memory_waits_until_there_is_room(serve: Serve, redis: RedisServer, workers: Workers) -> None:
+def test_server_out_of_memory_is_told_and_goes_on_when_there_is_room(
+    serve: Serve, redis: RedisServer, workers: Workers
+) -> None:
     addresses = a_list(ROWS)
     server = serve()
+    (worker,) = workers.start()
+    # More batches than are let into the queue at once.
+    coordinator = coordinate(server, redis.url, "--batch-size", "2")
+    wait_for_taken(server, 100)
     with client.Redis(port=redis.port) as connection:
-        used = connection.info("memory")["used_memory"]
-        connection.config_set("maxmemory", used + 300_000)
-        coordinator = start(*queue_words(server, redis.url, "--wait", *words()), measured=False)
-        wait_until(lambda: bool(connection.dbsize()), coordinator)
-        time.sleep(1)
+        connection.config_set("maxmemory", connection.info("memory")["used_memory"] // 2)
+        told = wait_for_words(coordinator, "out of memory")
+        assert f"The queue at {redis.url} {FULL} Waiting for it." in told
+        assert f"The queue at {redis.url} {FULL} Nothing is sent until it is back." in wait_for_words(worker, "memory")
+        wait_for_quiet(server, 0.3)
+        assert size(server) < ROWS
         assert coordinator.poll() is None
+        # A command that begins now is told the same, at once.
+        refused = queue_here(server, redis.url, "--campaign", "other")
+        assert (4, True) == (refused.code, f"The queue at {redis.url} {FULL}" in refused.err)
         connection.config_set("maxmemory", 0)
-    workers.start()
-    end = ended(coordinator, 60)
-    assert "out of memory" in end.err or "takes nothing" in end.err or not end.err
-    assert {"accepted": ROWS} == end.counts
+    wait_for_words(coordinator, "The queue is back.")
+    assert {"accepted": ROWS} == settled(coordinator).counts
     assert_once_or_in_doubt(server, addresses, set(), 0)
 
 
 def test_server_away_at_the_start_is_told_in_one_line(serve: Serve, redis: RedisServer) -> None:
     a_list(10)
     redis.stop()
-    end = queue(serve(), redis.url)
-    assert (4, 1) == (end.code, end.err.count("\n"))
-    assert "does not answer" in end.err
-    worker = start("worker", "--queue", redis.url, "--once", "-q")
-    _, said = worker.communicate(timeout=30)
-    assert 4 == worker.returncode
-    assert "does not answer" in said
+    server = serve()
+    for words in (queue_words(server, redis.url), ["worker", "--queue", redis.url, "--once", "-q"]):
+        said = here(*words)
+        assert (4, 1) == (said.code, said.err.count("\n"))
+        assert said.err.startswith(f"mailblast: The queue at {redis.url} does not answer: ")
+        assert said.err.endswith("Check that Redis runs there.\n")
+    assert not server.taken
 
 
 def test_password_wrong_or_missing_is_told_and_right_one_works(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_list(10)
+    addresses = a_list(10)
     server = serve()
-    redis = RedisServer(program("redis-server", "redis-server"), tmp_path / "locked", ("requirepass", "hunter2"))
-    redis.start()
-    try:
-        missing = queue(server, redis.url)
-        assert 4 == missing.code
-        assert "refuses the login" in missing.err
-        typed = queue(server, redis.url.replace("//", "//:hunter2@"))
-        assert 2 == typed.code
-        assert "hunter2" not in typed.err
-        monkeypatch.setenv("MAILBLAST_QUEUE", redis.url.replace("//", "//:wrong@"))
-        wrong = queue(server, redis.url)
-        assert 4 == wrong.code
-        assert "wrong" not in wrong.err.replace("WRONGPASS", "")
-        monkeypatch.setenv("MAILBLAST_QUEUE", redis.url.replace("//", "//:hunter2@"))
-        assert 0 == queue(server, redis.url).code
-        assert 0 == ended(start("worker", "--once", "-q")).code
-        assert {"accepted": 10} == status().counts
-        assert "hunter2" not in "".join(path.read_text() for path in tmp_path.glob(".mailblast/*/*.json"))
-    finally:
-        redis.stop()
+    with client.Redis(port=redis.port) as connection:
+        connection.config_set("requirepass", "hunter2")
+    remedy = "Set MAILBLAST_QUEUE to the URL with user and password: rediss://user:password@host."
+    missing = queue_here(server, redis.url)
+    typed = queue_here(server, redis.url.replace("//", "//:hunter2@"))
+    monkeypatch.setenv("MAILBLAST_QUEUE", redis.url.replace("//", "//:swordfish@"))
+    wrong = queue_here(server, redis.url)
+    worker = here("worker", "--once", "-q")
+    for said in (missing, wrong, worker):
+        assert 4 == said.code
+        assert f"The queue at {redis.url} refuses the login: " in said.err
+        assert remedy in said.err
+    assert 2 == typed.code
+    assert not server.taken
+    monkeypatch.setenv("MAILBLAST_QUEUE", redis.url.replace("//", "//:hunter2@"))
+    right = queue_here(server, redis.url)
+    delivered = here("worker", "--once", "-q")
+    assert (0, 0) == (right.code, delivered.code)
+    assert_everybody_once(server, addresses)
+    assert {"accepted": 10} == counts_on_file()
+    kept = "".join(path.read_text() for path in tmp_path.glob(".mailblast/*/*.json"))
+    for secret in ("hunter2", "swordfish"):
+        assert secret not in f"{missing}{typed}{wrong}{worker}{right}{delivered}{kept}"
+
+
+def test_password_changed_in_mid_run_ends_it_with_a_line_and_the_right_one_goes_on(
+    serve: Serve, redis: RedisServer, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = a_list(ROWS)
+    server = serve()
+    (worker,) = workers.start()
+    coordinator = coordinate(server, redis.url)
+    wait_for_taken(server, 50)
+    with client.Redis(port=redis.port) as connection:
+        connection.config_set("requirepass", "hunter2")
+        connection.client_kill_filter(_type="normal", skipme=True)
+    end = settled(coordinator)
+    _, said = worker.communicate(timeout=COMMAND_S)
+    workers.running.clear()
+    assert (4, 4) == (end.code, worker.returncode)
+    for words in (end.err, said):
+        assert f"The queue at {redis.url} refuses the login: " in words
+        assert "Set MAILBLAST_QUEUE to the URL with user and password" in words
+    monkeypatch.setenv("MAILBLAST_QUEUE", redis.url.replace("//", "//:hunter2@"))
+    workers.start()
+    assert {"accepted": ROWS} == settled(coordinate(server, redis.url)).counts
+    assert_once_or_in_doubt(server, addresses, set(), 0)
 
 
 def test_server_that_evicts_is_refused_and_one_without_a_file_is_warned_of(serve: Serve, tmp_path: Path) -> None:
@@ -174,12 +224,12 @@ def test_server_that_evicts_is_refused_and_one_without_a_file_is_warned_of(serve
     redis = RedisServer(path, tmp_path / "other", ("maxmemory-policy", "allkeys-lru"), append_only=False)
     redis.start()
     try:
-        refused = queue(serve(), redis.url)
+        refused = queue_here(serve(), redis.url)
         assert 2 == refused.code
         assert "noeviction" in refused.err
         with client.Redis(port=redis.port) as connection:
             connection.config_set("maxmemory-policy", "noeviction")
-        warned = queue(serve(), redis.url)
+        warned = queue_here(serve(), redis.url)
         assert 0 == warned.code
         assert "append-only file" in warned.err
     finally:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from servers.fault_server import Fault
 from servers.mailblast_process import (
+    FULL,
     a_list,
     a_template,
     assert_everybody_once,
@@ -26,7 +27,7 @@ from servers.mailblast_process import (
 if TYPE_CHECKING:
     from servers.fault_server import Serve
 
-ROUNDS = 50
+ROUNDS = 50 if FULL else 15
 
 
 @pytest.mark.timeout(180)

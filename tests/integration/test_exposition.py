@@ -37,7 +37,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 def test_metrics_file_holds_the_figures_and_follows_them() -> None:
     clock = FakeClock()
     monitor = a_monitor(clock)
-    file = MetricsFile(monitor, "welcome", Path("mailblast.prom"))
+    file = MetricsFile(monitor.snapshot(), "welcome", Path("mailblast.prom"))
     found = samples(Path("mailblast.prom").read_text(encoding="utf-8"))
     assert 9 == found["mailblast_outcomes", "accepted"]
     assert 1 == found["mailblast_outcomes", "failed"]
@@ -49,7 +49,7 @@ def test_metrics_file_holds_the_figures_and_follows_them() -> None:
     assert (450, 500) == (found["mailblast_quota_used_messages", ""], found["mailblast_quota_limit_messages", ""])
     assert pytest.approx(0.1, rel=0.1) == found["mailblast_message_duration_seconds", "0.95"]
     monitor.record(Outcome(99, "a@b.c", "a@b.c", 99, State.ACCEPTED, 0.0, "smtp:a"))
-    file.update()
+    file.update(monitor.snapshot())
     assert 10 == samples(Path("mailblast.prom").read_text(encoding="utf-8"))["mailblast_outcomes", "accepted"]
 
 
@@ -57,28 +57,28 @@ def test_metrics_of_names_that_are_hostile_can_be_read() -> None:
     clock = FakeClock()
     monitor = Monitor(clock)
     monitor.record(Outcome(1, "k", 'a@ev"il\n\\.com', 1, State.ACCEPTED, 0.0, 'smtp:"\n'))
-    MetricsFile(monitor, 'we"l\ncome', Path("mailblast.prom"))
+    MetricsFile(monitor.snapshot(), 'we"l\ncome', Path("mailblast.prom"))
     found = samples(Path("mailblast.prom").read_text(encoding="utf-8"))
     assert ("mailblast_domain_messages_total", 'ev"il \\.com accepted') in found
 
 
 def test_metrics_port_gives_the_figures_on_loopback_only() -> None:
     monitor = a_monitor(FakeClock())
-    server = MetricsServer(monitor, "welcome", 0)
+    server = MetricsServer(monitor.snapshot(), "welcome", 0)
     try:
         monitor.record(Outcome(99, "a@b.c", "a@b.c", 99, State.ACCEPTED, 0.0, "smtp:a"))
         with urllib.request.urlopen(server.url, timeout=10) as answer:
             assert 9 == samples(answer.read().decode())["mailblast_outcomes", "accepted"]
-        server.update()
+        server.update(monitor.snapshot())
         with urllib.request.urlopen(server.url, timeout=10) as answer:
             assert 10 == samples(answer.read().decode())["mailblast_outcomes", "accepted"]
         assert server.url.startswith("http://127.0.0.1:")
         with pytest.raises(UsageError, match="cannot be opened"):
-            MetricsServer(monitor, "welcome", int(server.url.rpartition(":")[2].partition("/")[0]))
+            MetricsServer(monitor.snapshot(), "welcome", int(server.url.rpartition(":")[2].partition("/")[0]))
     finally:
         server.close()
 
 
 def test_metrics_file_that_cannot_be_written_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match="--metrics-file"):
-        MetricsFile(a_monitor(FakeClock()), "welcome", Path("no/where.prom"))
+        MetricsFile(a_monitor(FakeClock()).snapshot(), "welcome", Path("no/where.prom"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
+import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,24 +13,43 @@ from typing import TYPE_CHECKING
 import pytest
 import redis as client
 from servers.fault_server import Fault, FaultServer, Script
-from servers.mailblast_process import (
-    PROGRAM,
-    a_list,
-    a_template,
-    assert_everybody_once,
-    ended,
-    failures,
-    start,
-    status,
-    wait_until,
+from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk_words, ended, start, wait_until
+from servers.queue_workers import (
+    CAMPAIGN,
+    HOME,
+    counts_on_file,
+    here,
+    queue,
+    queue_here,
+    queue_words,
+    size,
+    status_here,
+    wait_for_quiet,
+    wait_for_taken,
 )
-from servers.queue_workers import queue, queue_words, size, wait_for_quiet, wait_for_taken
+
+from mailblast.cli.settings import Settings
+from mailblast.cli.terminal import Terminal
+from mailblast.cli.watch import WatchSettings
+from mailblast.cli.worker_options import WorkerOptions
+from mailblast.cli.worker_server import ServerWorker
+from mailblast.clock import SystemClock
+from mailblast.errors import RunInterruptedError
+from mailblast.executors.queue.store import Store
+from mailblast.journal.journal import Journal
+from mailblast.model.outcome import State
+from mailblast.providers.transport_cache import TransportCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from servers.queue_workers import Workers
     from servers.redis_server import RedisServer
+
+    from mailblast.clock import Clock
+    from mailblast.errors import MailblastError
+    from mailblast.providers.provider import Provider
+    from mailblast.providers.transport_cache import Key
 
 
 @pytest.fixture(autouse=True)
@@ -46,34 +67,36 @@ def server(tmp_path: Path) -> Iterator[FaultServer]:
 
 def run(*words: str) -> str:
     """Run a command that goes well; return what it says."""
-    done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=50, check=False)
-    assert 0 == done.returncode, done.stderr
-    return done.stdout
+    said = here(*words)
+    assert 0 == said.code, said.err
+    return said.out
 
 
-def once(redis: RedisServer, *words: str, folder: Path | None = None) -> None:
-    """Work until nothing is due, in another folder where one is given."""
-    words = ("worker", "--queue", redis.url, "--once", "-q", *words)
-    done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=50, check=False, cwd=folder)
-    assert (0, "") == (done.returncode, done.stderr)
+def once(redis: RedisServer, *words: str) -> None:
+    """Work until nothing is due."""
+    said = here("worker", "--queue", redis.url, "--once", "-q", *words)
+    assert (0, "") == (said.code, said.err)
 
 
 def test_worker_elsewhere_delivers_attachments_and_included_files(
-    server: FaultServer, redis: RedisServer, tmp_path: Path
+    server: FaultServer, redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = a_list(4)
     Path("footer.html").write_text("<p>Bye, {{ name }}</p>", encoding="utf-8")
     a_template("{% include 'footer.html' %}")
     Path("note.bin").write_bytes(bytes(range(256)) * 26_000)
-    assert 0 == queue(server, redis.url, "--attach", "note.bin").code
+    assert 0 == queue_here(server, redis.url, "--attach", "note.bin").code
     for name in ("footer.html", "welcome.html", "note.bin", "list.csv"):
         Path(name).unlink()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    once(redis, folder=elsewhere)
+    with monkeypatch.context() as context:
+        context.chdir(elsewhere)
+        once(redis)
+    assert {"unsent": 4} == counts_on_file()
     assert_everybody_once(server, addresses)
-    assert {"accepted": 4} == status().counts
-    assert status().document["queue"] is None
+    assert {"accepted": 4} == status_here().counts
+    assert status_here().document["queue"] is None
 
 
 def test_nothing_secret_is_at_the_server(
@@ -83,7 +106,7 @@ def test_nothing_secret_is_at_the_server(
     monkeypatch.setenv("SMTP_PASSWORD", "hunter2")
     monkeypatch.setenv("MAILBLAST_UNSUBSCRIBE_SECRET", "swordfish-swordfish")
     link = "https://example.com/u/{{ token }}"
-    assert 0 == queue(server, redis.url, "--unsubscribe", link).code
+    assert 0 == queue_here(server, redis.url, "--unsubscribe", link).code
     redis.stop()
     kept = b"".join(path.read_bytes() for path in redis.folder.rglob("*") if path.is_file())
     assert b"user1@example.org" in kept
@@ -94,59 +117,102 @@ def test_nothing_secret_is_at_the_server(
     assert 3 == size(server)
 
 
-def test_status_shows_what_is_queued_and_takes_home_what_was_delivered(server: FaultServer, redis: RedisServer) -> None:
+def test_status_shows_what_is_queued_and_takes_home_what_was_delivered_elsewhere(
+    server: FaultServer, redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a_list(250)
-    end = queue(server, redis.url)
+    end = queue_here(server, redis.url)
     assert {"unsent": 250} == end.counts
-    before = status().document["queue"]
+    before = status_here().document["queue"]
     assert (250, 0, "active", 0) == tuple(before[name] for name in ("queued", "sending", "state", "workers"))
     assert f"queued 250 at {redis.url}" in run("status", "welcome-list")
+    with monkeypatch.context() as context:
+        context.setenv("MAILBLAST_HOME", str(tmp_path / "other"))
+        once(redis)
+    assert {"unsent": 250} == counts_on_file()
+    assert {"accepted": 250} == status_here().counts
+
+
+def test_idle_worker_takes_home_what_came_of_campaigns_whose_journals_it_has(
+    server: FaultServer, redis: RedisServer, workers: Workers
+) -> None:
+    addresses = a_list(250)
+    # One that ends when nothing is due, and one that stays.
+    assert 0 == queue_here(server, redis.url).code
     once(redis)
-    assert {"accepted": 250} == status().counts
+    assert {"accepted": 250} == counts_on_file()
+    (worker,) = workers.start()
+    assert 0 == queue_here(server, redis.url, "--campaign", "second").code
+    wait_until(lambda: counts_on_file("second") == {"accepted": 250}, worker)
+    wait_until(lambda: json.loads((HOME / "second" / "queue-server.json").read_text())["is_over"], worker)
+    with client.Redis(port=redis.port) as connection:
+        assert 0 == connection.scard("mailblast:campaigns")
+    redis.stop()
+    for campaign in ("welcome-list", "second"):
+        told = here("status", campaign, "--json")
+        assert (0, "", {"accepted": 250}, None) == (told.code, told.err, told.counts, told.document["queue"])
+    assert 2 * len(addresses) == size(server)
+
+
+def test_idle_worker_leaves_a_journal_to_the_run_that_holds_it(
+    server: FaultServer, redis: RedisServer, workers: Workers
+) -> None:
+    a_list(3)
+    assert 0 == queue_here(server, redis.url).code
+    with Journal.open(HOME, CAMPAIGN, clock=SystemClock()) as journal:
+        (worker,) = workers.start()
+        wait_for_taken(server, 3)
+        with client.Redis(port=redis.port) as connection:
+            outcomes = f"mailblast:{journal.token}:outcomes"
+            wait_until(lambda: connection.xlen(outcomes) > 0)
+            # It has looked meanwhile.
+            time.sleep(1.2)
+            assert connection.xlen(outcomes) > 0
+            assert 3 == journal.counts()[State.UNSENT]
+    wait_until(lambda: counts_on_file() == {"accepted": 3}, worker)
+    assert worker.poll() is None
 
 
 def test_paused_campaign_waits_and_goes_on_when_resumed(
     server: FaultServer, redis: RedisServer, workers: Workers
 ) -> None:
-    addresses = a_list(300)
+    addresses = a_list(200)
     workers.start(2)
-    assert 0 == queue(server, redis.url, "--rate", "100/s").code
-    wait_for_taken(server, 20)
+    assert 0 == queue_here(server, redis.url, "--rate", "100/s").code
+    wait_for_taken(server, 10)
     assert "is paused" in run("pause", "welcome-list")
     wait_for_quiet(server)
     paused = size(server)
-    assert paused < 300
-    assert "paused" == status().document["queue"]["state"]
+    assert paused < 200
+    assert "paused" == status_here().document["queue"]["state"]
     assert "goes on" in run("resume", "welcome-list", "--queue", redis.url)
-    wait_for_taken(server, 300)
+    wait_for_taken(server, 200)
     assert_everybody_once(server, addresses)
 
 
 def test_cancelled_campaign_ends_and_who_is_left_is_unsent(
     server: FaultServer, redis: RedisServer, workers: Workers
 ) -> None:
-    addresses = a_list(300)
+    addresses = a_list(200)
     workers.start(2)
     coordinator = start(*queue_words(server, redis.url, "--wait", "--rate", "100/s"))
-    wait_for_taken(server, 20)
+    wait_for_taken(server, 10)
     assert "is ended" in run("cancel", "welcome-list")
     end = ended(coordinator)
     assert 4 == end.code
     assert "cancelled" in end.err
-    wait_for_quiet(server)
-    wait_until(lambda: status().document["queue"] is None, seconds=20)
-    counts = status().counts
-    assert (size(server), 300 - size(server)) == (counts["accepted"], counts["unsent"])
+    wait_until(lambda: status_here().document["queue"] is None, seconds=20)
+    counts = status_here().counts
+    assert (size(server), 200 - size(server)) == (counts["accepted"], counts["unsent"])
     # The same command goes on with it.
-    assert {"accepted": 300} == ended(start(*queue_words(server, redis.url, "--wait", "--rate", "none"))).counts
+    assert {"accepted": 200} == here(*queue_words(server, redis.url, "--wait", "--rate", "none")).counts
     assert_everybody_once(server, addresses)
 
 
 def test_campaign_that_nobody_knows_cannot_be_paused(redis: RedisServer) -> None:
     for words in (["pause", "other"], ["pause", "other", "--queue", redis.url], ["resume", "other"]):
-        done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
-        assert 2 == done.returncode
-        assert "other" in done.stderr
+        said = here(*words)
+        assert (2, True) == (said.code, "other" in said.err)
 
 
 def test_refused_for_now_are_tried_again_and_refused_for_good_are_failed(
@@ -158,12 +224,12 @@ def test_refused_for_now_are_tried_again_and_refused_for_good_are_failed(
     try:
         words = ("--wait", "--retry-for", "1s", "--connections", "1")
         workers.start()
-        end = ended(start(*queue_words(server, redis.url, *words)))
+        end = here(*queue_words(server, redis.url, *words))
         assert 1 == end.code
         # One of the two good ones met the fault; its second try would be later than the patience.
         assert {"accepted": 1, "deferred": 2, "failed": 1} == end.counts
-        assert "rcpt-550.x@example.org" in failures("failed")
-        again = ended(start(*queue_words(server, redis.url, *words)))
+        assert "rcpt-550.x@example.org" in run("failures", "welcome-list", "--state", "failed")
+        again = here(*queue_words(server, redis.url, *words))
         assert {"accepted": 2, "deferred": 1, "failed": 1} == again.counts
         assert {*addresses[:2]} == {message.recipient for message in server.taken}
     finally:
@@ -171,22 +237,41 @@ def test_refused_for_now_are_tried_again_and_refused_for_good_are_failed(
 
 
 def test_list_is_read_only_as_fast_as_the_queue_drains(server: FaultServer, redis: RedisServer) -> None:
-    a_list(1_500)
-    words = queue_words(server, redis.url, "--batch-size", "10")
+    a_list(600)
+    words = queue_words(server, redis.url, "--batch-size", "5")
+    words.remove("-q")
     process = start(*words)
-    time.sleep(3)
     with client.Redis(port=redis.port) as connection:
-        (token,) = connection.smembers("mailblast:campaigns")
-        assert 100 == connection.hlen(f"mailblast:{token.decode()}:batches")
+        wait_until(lambda: connection.scard("mailblast:campaigns") == 1, process)
+        batches = f"mailblast:{connection.smembers('mailblast:campaigns').pop().decode()}:batches"
+        wait_until(lambda: connection.hlen(batches) == 100, process)
+        time.sleep(0.5)
+        assert 100 == connection.hlen(batches)
     assert process.poll() is None
     worker = start("worker", "--queue", redis.url, "-q")
     end = ended(process)
-    assert 0 == end.code
-    assert 1_500 == end.document["queued"]
-    assert "No worker is there yet" in end.err or "-q" in words
-    wait_for_taken(server, 1_500)
+    assert (0, 600) == (end.code, end.document["queued"])
+    assert f"No worker is there yet. Start some: mailblast worker --queue {redis.url}" in end.err
+    wait_for_taken(server, 600)
     worker.terminate()
     worker.communicate(timeout=40)
+
+
+def test_worker_told_to_end_finishes_what_is_in_flight_and_hands_the_rest_back(
+    server: FaultServer, redis: RedisServer, workers: Workers
+) -> None:
+    addresses = a_list(150)
+    workers.start()
+    assert 0 == queue_here(server, redis.url, "--rate", "100/s").code
+    wait_for_taken(server, 20)
+    ((code, said),) = workers.end()
+    assert (143, True) == (code, "SIGTERM" in said)
+    after = status_here()
+    assert size(server) == after.counts["accepted"]
+    assert 150 - size(server) == after.document["queue"]["queued"]
+    once(redis)
+    assert_everybody_once(server, addresses)
+    assert {"accepted": 150} == status_here().counts
 
 
 def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
@@ -194,7 +279,7 @@ def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
 ) -> None:
     a_list(200, "list.csv")
     a_list([f"urgent{number}@example.org" for number in range(100)], "urgent.csv")
-    assert 0 == queue(server, redis.url, "--batch-size", "20").code
+    assert 0 == queue_here(server, redis.url, "--batch-size", "20").code
     words = ["bulk", "urgent.csv", "-t", "welcome.html", "--via", server.dsn, "--from", "n@example.com"]
     run(*words, "--queue", redis.url, "--priority", "high", "--batch-size", "20")
     once(redis, "--concurrency", "1")
@@ -205,17 +290,56 @@ def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
 
 def test_plain_bulk_of_a_campaign_at_the_server_is_refused(server: FaultServer, redis: RedisServer) -> None:
     a_list(5)
-    assert 0 == queue(server, redis.url).code
-    words = ["bulk", "list.csv", "-t", "welcome.html", "--via", server.dsn, "--from", "news@example.com", "-q"]
-    done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False)
-    assert 2 == done.returncode
-    assert "is queued" in done.stderr
+    assert 0 == queue_here(server, redis.url).code
+    said = here(*bulk_words(server))
+    assert (2, True) == (said.code, "is queued" in said.err)
 
 
 def test_worker_gives_metrics(server: FaultServer, redis: RedisServer) -> None:
     a_list(20)
-    assert 0 == queue(server, redis.url).code
+    assert 0 == queue_here(server, redis.url).code
     once(redis, "--metrics-file", "worker.prom")
     text = Path("worker.prom").read_text(encoding="utf-8")
     assert 'campaign="worker"' in text
     assert json.dumps(20) in text
+
+
+async def test_provider_that_was_let_go_is_made_and_opened_anew(
+    server: FaultServer, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Provider] = []
+
+    class ShortCache(TransportCache):
+        """Keeps nothing for long."""
+
+        def __init__(self, make: Callable[[Key], Provider], clock: Clock) -> None:
+            super().__init__(lambda key: self.seen(make(key)), clock, max_age_s=0.1)
+
+        def seen(self, provider: Provider) -> Provider:
+            made.append(provider)
+            return provider
+
+    monkeypatch.setattr("mailblast.cli.worker_server.TransportCache", ShortCache)
+    monkeypatch.setattr("mailblast.executors.queue.worker.IDLE_LANE_S", 0.1)
+    monkeypatch.setattr("mailblast.executors.queue.worker.LET_GO_S", 0.05)
+    addresses = a_list(5)
+    working = asyncio.ensure_future(_work(redis))
+    for number in (1, 2):
+        assert 0 == (await asyncio.to_thread(queue, server, redis.url, "--campaign", f"c{number}")).code
+        await asyncio.to_thread(wait_for_taken, server, 5 * number)
+        # Idle, let go, and too old for the next one.
+        await asyncio.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert isinstance(await working, RunInterruptedError)
+    assert 2 == len({id(each) for each in made}) == len(made)
+    assert 2 * len(addresses) == size(server)
+
+
+async def _work(redis: RedisServer) -> MailblastError | None:
+    """Work as ``mailblast worker`` does, until a signal."""
+    options = WorkerOptions(None, None, None, 4, once=False, json_log=False, watching=WatchSettings())
+    store = Store(redis.url, redis.url)
+    try:
+        return await ServerWorker(store, options, Settings.load(), Terminal(quiet=True)).run()
+    finally:
+        store.close()

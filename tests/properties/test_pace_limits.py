@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailblast.delivery.limits import DAY_S, DayLimit, Limits, RateLimit, RollingLimit
+from mailblast.delivery.day_limits import DAY_S, DayLimit, RollingLimit
+from mailblast.delivery.limits import Limits, RateLimit
 from mailblast.delivery.limits_file import LimitsFile
 from mailblast.delivery.throttle import Rate
 

@@ -15,7 +15,6 @@ from servers.smtp_sink import smtp_sink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -45,13 +44,19 @@ def sink() -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that keeps what it has; skipped where none is installed."""
-    server = RedisServer(program("redis-server", "redis-server"), tmp_path / "redis")
-    server.start()
+@pytest.fixture(scope="session")
+def redis_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The process behind ``redis``; skipped where none is installed."""
+    server = RedisServer(program("redis-server", "redis-server"), tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def redis(redis_of_all: RedisServer) -> RedisServer:
+    """A Redis that is empty and keeps what it gets; a test may do with it what it likes."""
+    redis_of_all.reset()
+    return redis_of_all
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,12 +14,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mailblast.cli.app import run as run_here
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from servers.fault_server import FaultServer
 
 PROGRAM = str(Path(sys.executable).with_name("mailblast"))
+#: Whether faults are tried as often as it takes to trust a change of what they are about, which takes minutes.
+FULL = bool(os.environ.get("MAILBLAST_FULL_FAULTS"))
 #: Longest time for one command on a slow machine.
 COMMAND_S = 50.0
 
@@ -78,6 +83,10 @@ def ended(process: subprocess.Popen[str], seconds: float = COMMAND_S) -> Ended:
         process.kill()
         process.communicate()
         raise
+    return _read(process.returncode, out, err)
+
+
+def _read(code: int, out: str, err: str) -> Ended:
     assert "Traceback" not in err, err
     assert out.count("\n") <= 1, out
     document = json.loads(out) if out else {}
@@ -87,7 +96,14 @@ def ended(process: subprocess.Popen[str], seconds: float = COMMAND_S) -> Ended:
         if "skipped" in run:
             assert run["rows"] == run["skipped"] + sum(run["counts"].values()), document
         assert document["counts"]["sending"] == 0, document
-    return Ended(process.returncode, document, err)
+    return Ended(code, document, err)
+
+
+def told(*words: str) -> tuple[int, str, str]:
+    """Run a command that only reads in this process, which takes a tenth of the time; return what a process would."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run_here(list(words))
+    return code, out.getvalue(), err.getvalue()
 
 
 def wait_until(
@@ -121,6 +137,12 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def has_connection(port: int) -> bool:
+    """Return whether somebody is connected to a port of this machine."""
+    found = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return any(local.endswith(f":{port:04X}") and state == "01" for local, _, state in found)
+
+
 def bulk_words(server: FaultServer | str, *words: str, list_: str = "list.csv") -> list[str]:
     """Return the words of a ``bulk`` command to a server, or to the DSN of one."""
     dsn = server if isinstance(server, str) else server.dsn
@@ -134,15 +156,14 @@ def bulk(server: FaultServer | str, *words: str, list_: str = "list.csv", second
 
 
 def status(campaign: str = "welcome-list") -> Ended:
-    """Run ``status --json``."""
-    return ended(start("status", campaign, "--json"))
+    """Return what ``status --json`` says."""
+    return _read(*told("status", campaign, "--json"))
 
 
 def failures(states: str, campaign: str = "welcome-list") -> dict[str, Mapping[str, str]]:
-    """Run ``failures``; return its rows by address."""
-    process = start("failures", campaign, "--state", states)
-    out, err = process.communicate(timeout=COMMAND_S)
-    assert process.returncode == 0, err
+    """Return the rows of ``failures`` by address."""
+    code, out, err = told("failures", campaign, "--state", states)
+    assert 0 == code, err
     return {row["email"]: row for row in csv.DictReader(io.StringIO(out))}
 
 

@@ -2,18 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import signal
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servers.mailblast_process import COMMAND_S, bulk_words, ended, start, wait_until
+
+from mailblast.cli.app import run
+from mailblast.journal.reading import JournalReader
 
 if TYPE_CHECKING:
     import subprocess
 
     from servers.fault_server import FaultServer
     from servers.mailblast_process import Ended
+
+
+HOME = Path(".mailblast")
+CAMPAIGN = "welcome-list"
+#: Bytes and lines of logs that have been read.
+_COUNTED: dict[Path, tuple[int, int]] = {}
+
+
+class Said(NamedTuple):
+    """What a command said that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON object on stdout."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The campaign's counts that are not zero."""
+        return {state: count for state, count in self.document["counts"].items() if count}
+
+
+def here(*words: str) -> Said:
+    """Run a command to its end in this process: a start takes longer than most of them."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = run(list(words))
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def status_here(campaign: str = CAMPAIGN) -> Said:
+    """Run ``status --json``, which takes outcomes home."""
+    return here("status", campaign, "--json")
+
+
+def counts_on_file(campaign: str = CAMPAIGN) -> dict[str, int]:
+    """Return the counts that are not zero of a journal, and nothing that is elsewhere."""
+    with JournalReader(HOME, campaign) as reader:
+        return {state.value: count for state, count in reader.counts().items() if count}
+
+
+def in_doubt(campaign: str = CAMPAIGN) -> set[str]:
+    """Return who is in doubt on record."""
+    said = here("failures", campaign, "--state", "in_doubt")
+    assert said.code == 0, said.err
+    return {line.partition(",")[0] for line in said.out.splitlines()[1:]}
 
 
 class Workers:
@@ -34,6 +96,11 @@ class Workers:
         started = [start("worker", "--queue", url or self.url, "-q", *self.words, measured=False) for _ in range(count)]
         self.running += started
         return started
+
+    def until_known(self, connection: Any) -> None:
+        """Wait until all have told the server that they are there."""
+        wanted = {each.pid for each in self.running}
+        wait_until(lambda: wanted <= {int(name.split(b"-")[-2]) for name in connection.hkeys("mailblast:workers")})
 
     def kill(self, worker: subprocess.Popen[str]) -> None:
         """Kill one."""
@@ -66,8 +133,13 @@ def queue_words(server: FaultServer, url: str, *words: str) -> list[str]:
 
 
 def queue(server: FaultServer, url: str, *words: str) -> Ended:
-    """Queue the list."""
+    """Queue the list by a process."""
     return ended(start(*queue_words(server, url, *words)))
+
+
+def queue_here(server: FaultServer, url: str, *words: str) -> Said:
+    """Queue the list."""
+    return here(*queue_words(server, url, *words))
 
 
 def wait_for_taken(server: FaultServer, count: int, seconds: float = 30.0) -> None:
@@ -76,8 +148,15 @@ def wait_for_taken(server: FaultServer, count: int, seconds: float = 30.0) -> No
 
 
 def size(server: FaultServer) -> int:
-    """Return how many messages the server has taken."""
-    return server.log.read_bytes().count(b"\n") if server.log.exists() else 0
+    """Return how many messages the server has taken; of the log, what is new is read."""
+    if not server.log.exists():
+        return 0
+    offset, count = _COUNTED.get(server.log, (0, 0))
+    with server.log.open("rb") as log:
+        log.seek(offset)
+        new = log.read()
+    _COUNTED[server.log] = offset + len(new), count + new.count(b"\n")
+    return _COUNTED[server.log][1]
 
 
 def wait_for_quiet(server: FaultServer, seconds: float = 1.0) -> None:

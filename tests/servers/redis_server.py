@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,7 +45,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, or start it again on the same port with what it has kept."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         words = [f"--{name}" if index == 0 else value for name, value in self._options.items() for index in (0, 1)]
         self._process = subprocess.Popen(
             [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *words],
@@ -63,6 +64,27 @@ class RedisServer:
         if process is not None:
             process.send_signal(number)
             process.wait(timeout=START_S)
+
+    def reset(self) -> None:
+        """Have it run, empty and with its settings as they were."""
+        if self._process is not None and self._is_emptied():
+            return
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.start()
+
+    def _is_emptied(self) -> bool:
+        words = (b"CONFIG SET maxmemory 0", b"FLUSHALL", b"CLIENT KILL TYPE normal SKIPME yes")
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"".join(word + b"\r\n" for word in words))
+                answers = b""
+                while answers.count(b"\r\n") < len(words) and (data := connection.recv(100)):
+                    answers += data
+        except OSError:
+            return False
+        # With a password that a test has set, it is begun anew.
+        return answers.startswith(b"+OK\r\n+OK\r\n:")
 
     def _answers(self) -> bool:
         try:

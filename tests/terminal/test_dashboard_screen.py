@@ -60,7 +60,7 @@ def work():
 def tick():
     record(State.ACCEPTED, 10)
     clock.advance(1.0)
-    dashboard.refresh()
+    dashboard.refresh(monitor.snapshot())
 
 
 def notice():

@@ -52,20 +52,26 @@ def read_entry(fields: dict[bytes, bytes]) -> tuple[list[Outcome], list[Outcome]
     return _outcomes(fields.get(b"o", b"")), _outcomes(fields.get(b"r", b""))
 
 
-def take_home(store: Store, token: str, fold: Callable[[Sequence[Outcome]], None]) -> int:
+def take_home(
+    store: Store,
+    token: str,
+    fold: Callable[[Sequence[Outcome]], None],
+    goes_on: Callable[[], bool] = lambda: True,
+) -> int:
     """Take all outcomes that are at the server into the journal; return how many.
 
     Args:
         store: The server.
         token: The campaign's.
         fold: Records outcomes; they are removed at the server afterwards.
+        goes_on: Returns whether there is time for more.
 
     Raises:
         QueueError: The server is away or refuses.
         JournalError: They cannot be recorded; they stay at the server.
     """
     count = 0
-    while entries := store.read_outcomes(token, ENTRIES):
+    while goes_on() and (entries := store.read_outcomes(token, ENTRIES)):
         outcomes: dict[int, Outcome] = {}
         for _, fields in entries:
             final, again = read_entry(fields)

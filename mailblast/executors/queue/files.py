@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 QUEUE_FILE = "queued.json"
 #: Attachments of the campaign, beside it.
 SERVER_FILE = "queue-server.json"
+#: There while a queue of this machine is paused.
+PAUSED_FILE = "queue-paused"
 BLOB_FOLDER = "queued"
 
 
@@ -44,6 +46,25 @@ def is_queued_here(folder: Path) -> bool:
     return (folder / QUEUE_FILE).exists()
 
 
+def is_paused(folder: Path) -> bool:
+    """Return whether workers of this machine are to leave a campaign alone."""
+    return (folder / PAUSED_FILE).exists()
+
+
+def pause(folder: Path) -> None:
+    """Have workers of this machine leave a campaign alone, from about a second on.
+
+    Raises:
+        JournalError: It cannot be noted.
+    """
+    write_private(folder / PAUSED_FILE, "")
+
+
+def resume(folder: Path) -> None:
+    """Let workers of this machine go on with a campaign."""
+    (folder / PAUSED_FILE).unlink(missing_ok=True)
+
+
 def read_server_file(folder: Path) -> ServerQueue | None:
     """Return where a campaign is queued; None where it never was at a server."""
     try:
@@ -62,13 +83,14 @@ def write_server_file(folder: Path, queue: ServerQueue) -> None:
 
 
 def write_queue_file(folder: Path, campaign: Campaign, delivery: Delivery) -> None:
-    """Store how a campaign is to be delivered.
+    """Store how a campaign is to be delivered; it is not paused any more.
 
     Raises:
         JournalError: It cannot be written.
     """
     document = to_document(campaign, delivery, FolderBlobs(folder / BLOB_FOLDER).put)
     write_private(folder / QUEUE_FILE, json.dumps(document))
+    resume(folder)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -108,4 +130,5 @@ def read_queue_file(folder: Path) -> tuple[Campaign, Delivery]:
 def remove_queue_file(folder: Path) -> None:
     """Forget the queue of a campaign, of which nothing is left."""
     (folder / QUEUE_FILE).unlink(missing_ok=True)
+    resume(folder)
     shutil.rmtree(folder / BLOB_FOLDER, ignore_errors=True)

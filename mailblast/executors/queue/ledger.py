@@ -59,13 +59,10 @@ class Wire:
         self._store = store
         self._connection: Any = None
         self._sha = b""
+        #: Why there is no connection.
+        self._trouble = QueueAwayError(f"The queue at {store.shown} does not answer.")
         #: Called with the answer of each command that is not answered yet, in order.
         self._waiting: deque[Callable[[Any], None]] = deque()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection that has not failed."""
-        return self._connection is not None
 
     def open(self) -> None:
         """Connect anew; what was not answered stays unanswered.
@@ -94,13 +91,12 @@ class Wire:
         Raises:
             QueueAwayError: It cannot be sent; the connection is closed.
         """
-        if self._connection is None:
-            raise QueueAwayError(f"The queue at {self._store.shown} does not answer.")
+        self.insist()
         try:
             with self._store.told():
                 self._connection.send_packed_command([_packed((b"EVALSHA", self._sha, len(keys), *keys, *arguments))])
-        except QueueError:
-            self.close()
+        except QueueError as error:
+            self._fail(error)
             raise
         self._waiting.append(on_answer)
         if len(self._waiting) > MAX_UNANSWERED:
@@ -120,9 +116,23 @@ class Wire:
                 waiting.popleft()(answer)
         except LeaseLostError:
             raise
-        except QueueError:
-            self.close()
+        except QueueError as error:
+            self._fail(error)
             raise
+
+    def insist(self) -> None:
+        """Have a connection.
+
+        Raises:
+            QueueAwayError: There is none; it tells why.
+        """
+        if self._connection is None:
+            raise QueueAwayError(self._trouble.message, fix=self._trouble.fix)
+
+    def _fail(self, error: QueueError) -> None:
+        if isinstance(error, QueueAwayError):
+            self._trouble = error
+        self.close()
 
 
 class Spool:
@@ -263,8 +273,7 @@ class Ledger:
             QueueAwayError: The server does not answer; outcomes are kept.
         """
         self.commit()
-        if not self._wire.is_open:
-            raise QueueAwayError("The queue does not answer.")
+        self._wire.insist()
         try:
             self._wire.read()
         except QueueAwayError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailblast.delivery.retry import deferred_delay_s
-from mailblast.errors import ListError
+from mailblast.errors import ListError, MailblastError
+from mailblast.executors.queue.files import is_paused
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.lists.chunks import chunks
 from mailblast.model.outcome import Outcome, State, unsent
@@ -58,6 +59,10 @@ def queue_rows(
     return broken
 
 
+class PausedError(MailblastError):
+    """Somebody has paused the campaign; what is left stays queued."""
+
+
 class QueuedRun(CampaignRun):
     """Deliver what is due of a journal's queue; see ``CampaignRun``.
 
@@ -102,7 +107,13 @@ class QueuedRun(CampaignRun):
         return result._replace(rows=self._taken)
 
     def note_progress(self) -> None:
-        """Tell the journal how far the run is, for those who look on, and the monitor what limits it."""
+        """Tell the journal how far the run is, for those who look on, and the monitor what limits it.
+
+        About once a second: here the run learns that it is paused, too.
+        """
+        if is_paused(self._journal.folder):
+            name = self._journal.campaign
+            self._executor.stop(PausedError(f"{name} is paused.", fix=f"To go on: mailblast resume {name}"))
         self._monitor.pace(self._settings.rate_limit_per_s, self._executor.limiting())
         self._journal.note_progress(counts=self._counts, rows=self._taken)
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mailblast.errors import JournalError, UsageError
 from mailblast.executors.queue import scripts
+from mailblast.executors.queue.server_url import away, client_settings, tls_trouble
 from mailblast.executors.queue.states import QUEUED
 
 if TYPE_CHECKING:
@@ -81,13 +82,14 @@ class Store:
             raise UsageError("--queue redis://… needs the package redis.", fix=INSTALL) from error
         self.shown = shown
         self._redis = redis
+        place, settings = client_settings(url)
+        settings |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         try:
-            self.client: Any = redis.Redis.from_url(
-                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None, health_check_interval=0
-            )
-        except ValueError as error:
+            self.client: Any = redis.Redis.from_url(place, retry=None, health_check_interval=0, **settings)
+        except ValueError:
+            # What is wrong with it may be, and would show, a part of the password.
             raise UsageError(
-                f"The queue's URL cannot be used: {error}.", fix="Write it like redis://host:6379/0."
+                f"The queue's URL {shown} cannot be used.", fix="Write it like redis://host:6379/0."
             ) from None
         self._scripts = {name: self.client.register_script(text) for name, text in scripts.SCRIPTS.items()}
 
@@ -103,9 +105,8 @@ class Store:
                 fix="Set MAILBLAST_QUEUE to the URL with user and password: rediss://user:password@host.",
             ) from error
         except (errors.ConnectionError, errors.TimeoutError, OSError) as error:
-            raise QueueAwayError(
-                f"The queue at {self.shown} does not answer: {_cause(error)}.", fix="Check that Redis runs there."
-            ) from error
+            trouble = tls_trouble(self.shown, error) or away(self.shown, error)
+            raise QueueAwayError(trouble.text, fix=trouble.fix) from error
         except errors.OutOfMemoryError as error:
             raise QueueAwayError(
                 f"The queue at {self.shown} is out of memory.", fix="Give Redis more (maxmemory), or end a campaign."
@@ -454,7 +455,3 @@ def _flat(rows: Sequence[tuple[int, str]]) -> list[Any]:
 def _member(member: bytes) -> tuple[str, str, str]:
     token, sequence, priority = member.decode().split(":")
     return token, sequence, priority
-
-
-def _cause(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).rstrip(".")

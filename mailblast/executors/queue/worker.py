@@ -40,12 +40,16 @@ if TYPE_CHECKING:
 #: Waits between looks at an empty queue, and between attempts to reach a server that is away.
 IDLE_S = (0.02, 0.25)
 AWAY_S = (0.2, 5.0)
-#: A campaign that cannot be delivered here, or is paused, is looked at again after so long.
+#: A campaign that cannot be delivered here is looked at again after so long, and one that is paused.
 HOLD_S = 5.0
+PAUSED_S = 1.0
 #: How often paused and cancelled campaigns are asked for.
 STATES_S = 1.0
 #: A campaign of which nothing has come for so long lets go of its provider.
 IDLE_LANE_S = 60.0
+#: How often it is looked for such, and how often an idle worker looks after other things.
+LET_GO_S = 1.0
+ASIDE_S = 1.0
 
 
 class WorkerSettings:
@@ -119,6 +123,8 @@ class Worker:
         on_outcome: Called for each outcome.
         say: Told what its operator should know, once for each.
         jitter: Spreads second tries.
+        on_idle: Called on a thread, once a second at most, while there is nothing to deliver; told by what it is given
+            whether it may take longer.
     """
 
     def __init__(
@@ -132,6 +138,7 @@ class Worker:
         on_outcome: Callable[[Outcome], None],
         say: Callable[[str], None],
         jitter: Random,
+        on_idle: Callable[[Callable[[], bool]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._engine = engine
@@ -141,6 +148,8 @@ class Worker:
         self._on_outcome = on_outcome
         self._say = say
         self._jitter = jitter
+        self._on_idle = on_idle
+        self._idled_s = float("-inf")
         self._wire = Wire(store)
         self._spool = Spool(settings.folder, settings.identity)
         self._blobs = FolderBlobs(settings.folder / "attachments")
@@ -170,7 +179,7 @@ class Worker:
             QueueError: The server cannot be reached at the start, or refuses.
         """
         await self._begin()
-        keeping = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._watch_states())]
+        keeping = [asyncio.create_task(each()) for each in (self._keep_alive, self._watch_states, self._let_go)]
         try:
             await self._work()
             await self._drain()
@@ -236,12 +245,23 @@ class Worker:
             if leases:
                 idle_s = IDLE_S[0]
             elif self._settings.once and not self._active and idle_s >= IDLE_S[1]:
+                await self._turn_aside()
                 return
             elif free <= 0:
                 await self._first_of(asyncio.wait(self._active, return_when=asyncio.FIRST_COMPLETED))
             else:
                 await self._first_of(asyncio.sleep(idle_s))
                 idle_s = min(2 * idle_s, IDLE_S[1])
+                if not self._active and self._clock.monotonic() - self._idled_s >= ASIDE_S:
+                    await self._turn_aside()
+
+    async def _turn_aside(self) -> None:
+        """Do what there is to do beside delivering."""
+        try:
+            await asyncio.to_thread(self._on_idle, lambda: self.stopped is None)
+        except QueueError as error:
+            self._lost(error)
+        self._idled_s = self._clock.monotonic()
 
     async def _drain(self) -> None:
         if self._active:
@@ -295,7 +315,7 @@ class Worker:
         if state in {"", "cancelled"}:
             return engine.acknowledge
         if state == "paused":
-            return self._put_off
+            return self._wait
         try:
             lane = await self._lane(lease.token)
         except QueueError:
@@ -330,11 +350,17 @@ class Worker:
                 return self._engine.acknowledge
             if lane.held or not isinstance(pipeline.stopped, QueueError):
                 break
-        return self._engine.give_back if self.stopped is not None else self._put_off
+        if lane.held == "paused" and self.stopped is None:
+            return self._wait
+        # Who looks next at what is cancelled drops it.
+        return self._engine.give_back if lane.held or self.stopped is not None else self._put_off
 
-    def _put_off(self, lease: Lease) -> None:
-        self._store.delay(lease.token, lease.sequence, lease.priority, HOLD_S)
+    def _put_off(self, lease: Lease, delay_s: float = HOLD_S) -> None:
+        self._store.delay(lease.token, lease.sequence, lease.priority, delay_s)
         self._engine.acknowledge(lease)
+
+    def _wait(self, lease: Lease) -> None:
+        self._put_off(lease, PAUSED_S)
 
     def _hold(self, lease: Lease) -> None:
         with contextlib.suppress(QueueError):
@@ -464,9 +490,12 @@ class Worker:
                 for lane in self._lanes.values():
                     lane.ledger.tell_again()
                 self._see()
-            except QueueError:
+            except QueueAwayError:
                 wait_s = min(2 * wait_s, AWAY_S[1])
                 continue
+            except QueueError as error:
+                self._lost(error)
+                return
             self._present.set()
             self._say("The queue is back.")
             return
@@ -486,7 +515,6 @@ class Worker:
                 except QueueError as error:
                     self._lost(error)
             await asyncio.sleep(min(self._settings.lease_s / 4, 1.0))
-            self._let_go_of_idle_lanes()
 
     def _hand_on(self) -> None:
         """Give the engine batches whose time has come, and those that never reached it."""
@@ -523,6 +551,19 @@ class Worker:
                 lane.held = "" if states[token] == "active" else states[token] or "gone"
                 if lane.held:
                     lane.pipeline.stop(RunInterruptedError(f"{lane.campaign.name} is {lane.held}."))
+
+    async def _let_go(self) -> None:
+        """Let go of campaigns of which nothing comes any more, and leave their providers to whoever keeps them."""
+        while True:
+            await asyncio.sleep(LET_GO_S)
+            self._let_go_of_idle_lanes()
+            used = {lane.carrier for lane in self._lanes.values()}
+            for transport, (carrier, stack) in list(self._carriers.items()):
+                if carrier not in used and not self._opening:
+                    del self._carriers[transport]
+                    with contextlib.suppress(MailblastError):
+                        await carrier.close()
+                        await stack.aclose()
 
     def _let_go_of_idle_lanes(self) -> None:
         now = self._clock.monotonic()

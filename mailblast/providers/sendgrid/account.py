@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 from mailblast.errors import AccountError
+from mailblast.providers.provider import SuppressedAddress
 from mailblast.providers.sendgrid.answers import OK, Answer
 from mailblast.providers.sendgrid.scheduled_sends import answered, refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator
 
     from mailblast.providers.sendgrid.wire import Wire
 
@@ -20,27 +22,14 @@ UNAUTHORIZED, FORBIDDEN = 401, 403
 PAGE = 500
 #: Pages after which a list is not read on: a server that repeats itself has no last one.
 MAX_PAGES = 20_000
-#: SendGrid's lists, and the reason that each stands for.
+#: SendGrid's lists of whom it mails no more, and the reason that each stands for. Its list ``blocks`` is none of them:
+#: it tells of messages that were refused for a while, and the next one is tried again (Twilio's page "Blocks").
 SUPPRESSION_LISTS = {
     "bounces": "bounce",
-    "blocks": "block",
     "invalid_emails": "bounce",
     "spam_reports": "complaint",
     "unsubscribes": "unsubscribe",
 }
-
-
-class Suppressed(NamedTuple):
-    """Somebody on one of the account's lists."""
-
-    address: str
-    #: SendGrid's name of the list.
-    kind: str
-    #: ``bounce``, ``block`` (for a while only), ``complaint`` or ``unsubscribe``.
-    reason: str
-    #: Unix seconds; 0 where the list names none.
-    time_s: int
-    text: str
 
 
 class Account:
@@ -91,32 +80,17 @@ class Account:
             found.append(("sender", await self._sender(sender)))
         return found
 
-    async def suppressions(self, kinds: Iterable[str] | None = None) -> AsyncIterator[Suppressed]:
-        """Yield who is on the account's suppression lists, page by page.
+    async def suppressions(self) -> AsyncGenerator[SuppressedAddress, None]:
+        """Yield who is on the account's suppression lists; see ``SuppressingProvider``."""
+        for name, reason in SUPPRESSION_LISTS.items():
+            async with aclosing(self._pages(f"suppression/{name}", f"did not show its list '{name}'")) as rows:
+                async for row in rows:
+                    address, created = row.get("email"), row.get("created")
+                    if isinstance(address, str) and address:
+                        time_s = created if isinstance(created, int) and created > 0 else None
+                        yield SuppressedAddress(address, reason, time_s, name)
 
-        Args:
-            kinds: Names in ``SUPPRESSION_LISTS``; None for all of them.
-
-        Raises:
-            ProviderUnavailableError: SendGrid cannot be reached; what was yielded is right.
-            AccountError: The key may not read a list.
-        """
-        for kind in SUPPRESSION_LISTS if kinds is None else kinds:
-            path = f"suppression/{kind}"
-            async for row in self._pages(path, f"did not show its list '{kind}'"):
-                address = row.get("email")
-                if isinstance(address, str) and address:
-                    created = row.get("created")
-                    text = row.get("reason")
-                    yield Suppressed(
-                        address,
-                        kind,
-                        SUPPRESSION_LISTS[kind],
-                        created if isinstance(created, int) else 0,
-                        text if isinstance(text, str) else "",
-                    )
-
-    async def _pages(self, path: str, failing: str) -> AsyncIterator[dict[str, Any]]:
+    async def _pages(self, path: str, failing: str) -> AsyncGenerator[dict[str, Any], None]:
         for page in range(MAX_PAGES):
             query = {"limit": str(PAGE), "offset": str(page * PAGE)}
             answer = answered(await self._wire.ask("GET", path, query=query), self._wire)

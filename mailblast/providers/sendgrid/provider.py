@@ -14,11 +14,10 @@ from mailblast.providers.sendgrid.sending import Memory, Sending
 from mailblast.providers.sendgrid.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator
 
     from mailblast.clock import Clock
-    from mailblast.providers.provider import Deliveries
-    from mailblast.providers.sendgrid.account import Suppressed
+    from mailblast.providers.provider import Deliveries, SuppressedAddress
     from mailblast.providers.sendgrid.settings import SendgridSettings
 
 
@@ -78,9 +77,9 @@ class SendgridProvider:
         """
         return await self._account.probe(sender)
 
-    def suppressions(self, kinds: Iterable[str] | None = None) -> AsyncIterator[Suppressed]:
-        """Yield who is on the account's suppression lists; see ``Account.suppressions``."""
-        return self._account.suppressions(kinds)
+    def suppressions(self) -> AsyncGenerator[SuppressedAddress, None]:
+        """Yield who is on the account's suppression lists; see ``SuppressingProvider``."""
+        return self._account.suppressions()
 
     async def issue_batch_id(self) -> str:
         """Return a new name for scheduled mail. Keep it before anything is sent: without it nothing can be called off.

@@ -18,12 +18,11 @@ from mailblast.providers.ses.settings import DEFAULT_CONCURRENCY, MAX_DEFAULT_CO
 from mailblast.providers.ses.suppression import suppressed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from mailblast.clock import Clock
-    from mailblast.providers.provider import Deliveries
+    from mailblast.providers.provider import Deliveries, SuppressedAddress
     from mailblast.providers.ses.settings import SesSettings
-    from mailblast.providers.ses.suppression import SuppressedAddress
 
 #: Bytes of a message, encoded (SES developer guide, "Message quotas").
 SIZE_BYTES = 40 * 1024 * 1024
@@ -121,9 +120,9 @@ class SesProvider:
         """
         return await asyncio.to_thread(probe, await self._connected(), self.settings, sender)
 
-    async def suppressed(self) -> AsyncIterator[SuppressedAddress]:
-        """Yield the addresses that SES does not mail for this account; see ``suppression.suppressed``."""
-        async with aclosing(suppressed(await self._connected())) as addresses:
+    async def suppressions(self) -> AsyncGenerator[SuppressedAddress, None]:
+        """Yield the addresses that SES does not mail for this account; see ``SuppressingProvider``."""
+        async with aclosing(suppressed(await self._connected(), self._clock)) as addresses:
             async for address in addresses:
                 yield address
 

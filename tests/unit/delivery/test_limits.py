@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mailblast.delivery.limits import (
-    DAY_S,
-    LATE_S,
-    LOCKED_S,
-    QUARTER_S,
-    DayLimit,
-    Limit,
-    Limits,
-    RateLimit,
-    RollingLimit,
-    WarmUpLimit,
-)
+from mailblast.delivery.day_limits import DAY_S, QUARTER_S, DayLimit, Ramp, RollingLimit, WarmUpLimit
+from mailblast.delivery.limits import LATE_S, LOCKED_S, Limit, Limits, RateLimit
 from mailblast.delivery.limits_file import RING, SIZE, SLOT, LimitsFile
 from mailblast.delivery.throttle import Rate
 
@@ -209,7 +199,7 @@ def test_all_limits_are_taken_or_none() -> None:
 
 
 def warmed(file: LimitsFile, day: int) -> int:
-    limit = WarmUpLimit(file, "account", (2, 4, 8))
+    limit = WarmUpLimit(file, "account", Ramp((2, 4, 8)))
     sent = 0
     while sent < 20 and Limits(file).take([limit], NOW + day * DAY_S) == 0:
         sent += 1
@@ -235,7 +225,7 @@ def test_warm_up_goes_back_after_a_long_pause(pause: int, cap: int) -> None:
 
 def test_warm_up_tells_its_day() -> None:
     file = a_file()
-    limit = WarmUpLimit(file, "account", (2, 4))
+    limit = WarmUpLimit(file, "account", Ramp((2, 4)))
     words = []
     for day in range(3):
         Limits(file).take([limit], NOW + day * DAY_S)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes import FakeClock
 
-from mailblast.delivery.limits import DAY_S
+from mailblast.delivery.day_limits import DAY_S
 from mailblast.delivery.line import Lane
 from mailblast.delivery.pace import LimitReachedError, Pace, PaceSettings, said_of, words_of
 from mailblast.delivery.throttle import Rate

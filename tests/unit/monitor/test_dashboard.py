@@ -36,7 +36,7 @@ class Screen:
 
     def lines(self, *, ended: bool = False) -> list[str]:
         with self.console.capture() as captured:
-            self.console.print(self.dashboard._frame(ended=ended))
+            self.console.print(self.dashboard._frame(self.monitor.snapshot(), ended=ended))
         return captured.get().splitlines()
 
     def line(self, start: str) -> str:
@@ -125,6 +125,15 @@ def test_frame_shows_progress_where_the_end_is_known() -> None:
     assert "━━━━" in screen.lines()[1]
 
 
+def test_progress_under_a_limit_is_that_of_the_run() -> None:
+    screen = Screen()
+    screen.monitor.skip(5_000)
+    screen.monitor.progress(5_300, 100, left=700)
+    screen.record(times=250)
+    screen.clock.advance(10.0)
+    assert screen.lines()[1].endswith("25.0 %, 250 of 1,000 rows, 30 s left")
+
+
 def test_frame_without_a_known_end_counts_rows() -> None:
     screen = Screen()
     screen.monitor.progress(1_500, None)
@@ -184,9 +193,10 @@ def test_frame_shows_foreign_text_as_it_is() -> None:
 
 def test_title_with_markup_is_shown_as_it_is() -> None:
     console = Console(file=io.StringIO(), width=80, height=24)
-    dashboard = Dashboard(Monitor(FakeClock()), console, title="[red]\x1b[31mx", provider="a\nb")
+    monitor = Monitor(FakeClock())
+    dashboard = Dashboard(monitor, console, title="[red]\x1b[31mx", provider="a\nb")
     with console.capture() as captured:
-        console.print(dashboard._frame(ended=False))
+        console.print(dashboard._frame(monitor.snapshot(), ended=False))
     assert captured.get().startswith("[red][31mx to a b ")
 
 
@@ -199,7 +209,7 @@ def test_frame_on_an_ascii_terminal_is_ascii() -> None:
     monitor.record(Outcome(1, "k", "ë@example.com", 1, State.FAILED, 0.0, "smtp:a", text="日本 " * 100))
     clock.advance(2.0)
     dashboard.start()
-    dashboard.refresh()
+    dashboard.refresh(monitor.snapshot())
     dashboard.stop()
     file.flush()
     assert b"Zo? to smtp:a" in file.buffer.getvalue()
@@ -207,13 +217,13 @@ def test_frame_on_an_ascii_terminal_is_ascii() -> None:
 
 def test_dashboard_draws_from_start_to_stop_and_gives_the_file_back() -> None:
     screen = Screen()
-    screen.dashboard.refresh()
+    screen.dashboard.refresh(screen.monitor.snapshot())
     screen.dashboard.stop()
     assert screen.file.getvalue() == ""
     screen.dashboard.start()
     screen.dashboard.start()
     screen.record(times=7)
-    screen.dashboard.refresh()
+    screen.dashboard.refresh(screen.monitor.snapshot())
     screen.dashboard.stop()
     screen.dashboard.stop()
     drawn = screen.file.getvalue()
@@ -229,9 +239,10 @@ def test_dashboard_outlives_its_terminal() -> None:
             raise OSError(5, "Input/output error")
 
     console = Console(file=LostTerminal(), force_terminal=True, width=80, height=24)
-    dashboard = Dashboard(Monitor(FakeClock()), console, title="t", provider="p")
+    monitor = Monitor(FakeClock())
+    dashboard = Dashboard(monitor, console, title="t", provider="p")
     dashboard.start()
-    dashboard.refresh()
+    dashboard.refresh(monitor.snapshot())
     dashboard.notice("still here")
     dashboard.stop()
 

@@ -37,7 +37,7 @@ def test_quiet_writes_warnings_and_errors_only() -> None:
     quiet.notice("resumed")
     quiet.notice("template \x1b[2Jchanged\n", "warning")
     quiet.notice("stopped", "error")
-    quiet.refresh()
+    quiet.refresh(Monitor(FakeClock()).snapshot())
     quiet.stop()
     assert stream.getvalue() == "warning: template [2Jchanged\nerror: stopped\n"
 
@@ -93,6 +93,6 @@ def test_all_displays_may_be_stopped_twice_and_without_a_start() -> None:
     displays: list[Display] = [Quiet(stream), LogLines(monitor, stream, format="text", clock=FakeClock())]
     for display in displays:
         display.stop()
-        display.refresh()
+        display.refresh(monitor.snapshot())
         display.stop()
     assert stream.getvalue() == ""

@@ -28,7 +28,7 @@ class Run:
     def pass_time(self, seconds: int) -> None:
         for _ in range(seconds):
             self.clock.advance(1.0)
-            self.log.refresh()
+            self.log.refresh(self.monitor.snapshot())
 
     @property
     def lines(self) -> list[str]:
@@ -66,8 +66,8 @@ def test_lines_after_a_stall_are_not_made_up_for() -> None:
     run = Run("json")
     run.log.start()
     run.clock.advance(1_000.0)
-    run.log.refresh()
-    run.log.refresh()
+    run.log.refresh(run.monitor.snapshot())
+    run.log.refresh(run.monitor.snapshot())
     assert [each["event"] for each in run.objects] == ["start", "progress"]
 
 

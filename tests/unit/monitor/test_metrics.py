@@ -260,6 +260,39 @@ def test_known_rows_go_before_bytes() -> None:
     assert snapshot.progress_of(3) == (1.0, 0.0)  # fewer than there were
 
 
+def test_fraction_under_a_limit_is_the_share_of_what_the_run_will_do() -> None:
+    clock = FakeClock(1000.0)
+    monitor = Monitor(clock, total_bytes=1_000_000)
+    monitor.skip(500)
+    monitor.progress(600, 600, left=100)  # of some million rows
+    for _ in range(50):
+        monitor.record(an_outcome())
+    clock.advance(5.0)
+    snapshot = monitor.snapshot()
+    assert (200, 0.25, 15.0) == (snapshot.limited_rows, snapshot.fraction, snapshot.time_left_s)
+    assert (0.25, 15.0) == snapshot.progress_of(1_000_000)
+    monitor.progress(700, 700, left=0)
+    for _ in range(150):
+        monitor.record(an_outcome())
+    assert (1.0, 0.0) == (monitor.snapshot().fraction, monitor.snapshot().time_left_s)
+
+
+def test_fraction_under_a_limit_beyond_the_list_is_the_share_of_the_list() -> None:
+    monitor = Monitor(FakeClock(), total_bytes=1_000)
+    monitor.skip(10)
+    monitor.progress(100, 500, left=101)
+    for _ in range(40):
+        monitor.record(an_outcome())
+    assert (None, 0.25) == (monitor.snapshot().limited_rows, monitor.snapshot().fraction)
+
+
+def test_fraction_of_a_list_without_a_length_is_known_under_a_limit() -> None:
+    monitor = Monitor(FakeClock())
+    monitor.progress(100, None, left=100)
+    monitor.record(an_outcome())
+    assert (200, 0.005) == (monitor.snapshot().limited_rows, monitor.snapshot().fraction)
+
+
 def test_fraction_of_an_empty_list_is_unknown() -> None:
     assert Monitor(FakeClock(), total_rows=0).snapshot().progress_of(None) == (None, None)
     assert Monitor(FakeClock()).snapshot().progress_of(0) == (None, None)

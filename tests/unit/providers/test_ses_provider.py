@@ -14,7 +14,7 @@ from ses_messages import StubClient, broken, bulk_sent, composed, refused, sent
 from mailblast.errors import AccountError, JournalError, ProviderError, ProviderUnavailableError
 from mailblast.model.outcome import Advice, Disposition
 from mailblast.model.reply import Scope
-from mailblast.providers.provider import ProviderLimits
+from mailblast.providers.provider import ProviderLimits, SuppressedAddress
 from mailblast.providers.ses.provider import SIZE_BYTES, SesProvider
 from mailblast.providers.ses.settings import Mode, SesSettings
 
@@ -238,8 +238,8 @@ async def test_suppression_list_is_read_page_by_page(monkeypatch: pytest.MonkeyP
         return {"SuppressedDestinationSummaries": [item], **({"NextToken": str(number + 1)} if number < 2 else {})}
 
     client = StubClient(list_suppressed_destinations=page)
-    found = [address async for address in a_provider(monkeypatch, client).suppressed()]
-    assert [(f"a{number}@example.com", "bounce", when) for number in range(3)] == found
+    found = [address async for address in a_provider(monkeypatch, client).suppressions()]
+    assert [SuppressedAddress(f"a{number}@example.com", "bounce", when.timestamp()) for number in range(3)] == found
     assert [None, "1", "2"] == [request.get("NextToken") for _, request in client.requests]
     assert {1000} == {request["PageSize"] for _, request in client.requests}
 
@@ -257,7 +257,20 @@ async def test_suppression_list_that_cannot_be_read_is_told(
 ) -> None:
     provider = a_provider(monkeypatch, StubClient(list_suppressed_destinations=method))
     with pytest.raises(kind):
-        await anext(aiter(provider.suppressed()))
+        await anext(aiter(provider.suppressions()))
+
+
+async def test_suppression_list_is_waited_for_where_it_is_asked_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, slow = FakeClock(), refused("TooManyRequestsException", 429)
+    page = {"SuppressedDestinationSummaries": [{"EmailAddress": "a@example.com", "Reason": "COMPLAINT"}]}
+    client = StubClient(list_suppressed_destinations=in_turn(slow, slow, lambda _: page))
+    found = [address async for address in a_provider(monkeypatch, client, clock).suppressions()]
+    assert [SuppressedAddress("a@example.com", "complaint")] == found
+    assert [1.1, 1.1] == clock.slept
+    for_ever = a_provider(monkeypatch, StubClient(list_suppressed_destinations=slow), clock)
+    with pytest.raises(ProviderUnavailableError, match="asked too often"):
+        await anext(aiter(for_ever.suppressions()))
+    assert 6 == len(clock.slept)
 
 
 # What is sent.

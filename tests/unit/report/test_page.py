@@ -11,7 +11,8 @@ from mailblast.journal.journal import ClaimPolicy, Journal
 from mailblast.journal.reading import JournalReader
 from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Recipient
-from mailblast.report.page import gather, to_html, to_json
+from mailblast.report.contents import gather, to_json
+from mailblast.report.page import to_html
 from mailblast.report.remedies import remedy_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mailblast.model.recipient import Claim
-    from mailblast.report.page import ReportData
+    from mailblast.report.contents import ReportData
 
 SCRIPT = "<script>alert('x')</script>"
 NOW_S = 1_700_000_500.0
