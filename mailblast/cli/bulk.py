@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mailblast.cli import options
+from mailblast.cli.process_count import parse_processes
 from mailblast.cli.settings import Settings
 from mailblast.cli.terminal import Terminal
 from mailblast.errors import UsageError
-
-MAX_PROCESSES = 64
 
 
 def bulk(
@@ -110,7 +108,11 @@ def bulk(
     ] = False,
     processes: Annotated[
         str | None,
-        typer.Option("--processes", metavar="N", help="Local processes; auto is one for each core. [default: 1]"),
+        typer.Option(
+            "--processes",
+            metavar="N",
+            help="Local processes; auto is one a core, with 5 connections each. [default: 1]",
+        ),
     ] = None,
     queue: options.Queue = None,
     wait: Annotated[
@@ -228,19 +230,6 @@ def parse_duration_s(text: str) -> float:
     if not number.isascii() or not number.isdigit():
         raise UsageError(f"--retry-for '{text}' is no time.", fix="Write it like 90s, 30m or 2h; 0 tries once.")
     return int(number) * units[unit]
-
-
-def parse_processes(text: str) -> int:
-    """Read a number of processes; ``auto`` is one for each core that this process may use.
-
-    Raises:
-        UsageError: The text is neither.
-    """
-    if text == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_PROCESSES:
-        raise UsageError(f"--processes '{text}' is no number of processes.", fix=f"Give 1 to {MAX_PROCESSES}, or auto.")
-    return int(text)
 
 
 def parse_share(text: str) -> float:

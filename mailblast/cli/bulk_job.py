@@ -214,7 +214,7 @@ class BulkJob:
     def _make_spares(self) -> list[Spare]:
         """Make the processes of the run ahead: before anything is opened that they must not share, such as the list."""
         options = self.options
-        count = min(options.processes, self.provider.limits.concurrency)
+        count = options.processes_for(self.provider.limits.concurrency)
         if count < 2 or options.dry_run or options.test_to or options.queue is not None:  # noqa: PLR2004 - several
             return []
         spares = make_spares(count)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mailblast.cli import campaigns
+from mailblast.cli.process_count import process_count
 from mailblast.delivery.intake import Selection
 from mailblast.journal.journal import ClaimPolicy
 
@@ -50,6 +51,7 @@ class BulkOptions:
     retry_failed: bool
     resend_in_doubt: bool
     durable: bool
+    #: ``ALL_CORES`` where that is for the machine and the provider to say.
     processes: int
     yes: bool
     json_log: bool
@@ -71,6 +73,10 @@ class BulkOptions:
         return campaigns.TransportFlags(
             self.connections, self.messages_per_connection, self.rates, self.pacing, self.token_command
         )
+
+    def processes_for(self, connections: int) -> int:
+        """Return how many processes share a provider's connections."""
+        return process_count(self.processes, connections)
 
     @property
     def selection(self) -> Selection:

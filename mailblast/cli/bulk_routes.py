@@ -68,7 +68,7 @@ class BulkRoute(InlineRoute):
         job, provider, pace = self._job, self.provider, self.pace
         assert pace is not None, "it is open"
         # Limits that are not shared would be kept by each process for itself.
-        self._processes = 1 if pace.trouble else min(job.options.processes, provider.limits.concurrency)
+        self._processes = 1 if pace.trouble else job.options.processes_for(provider.limits.concurrency)
         if job.when_s is not None and isinstance(provider, SchedulingProvider):
             # What is kept until then is told to this process's provider alone.
             self._processes = 1

@@ -107,7 +107,8 @@ def test_rate_of_three_workers_is_kept_at_the_server_and_used(
         times = [message.time_s for message in server.taken[before:]]
         # By the receiver's clock: where the machine is busy, some may have been held up on their way.
         assert most_in_a_second(sorted(times)) <= rate + rate // 100
-        assert (rows - 1) / (max(times) - min(times)) >= 0.95 * rate
+        # In two seconds a moment or two that was missed shows.
+        assert (rows - 1) / (max(times) - min(times)) >= 0.9 * rate
 
 
 def test_day_is_shared_and_given_back(store: Store) -> None:

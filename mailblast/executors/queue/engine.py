@@ -115,6 +115,8 @@ class Engine:
                     leases.append(lease)
         except (self._closed_error, QueueAwayError) as error:
             self._forget_consumers()
+            if not leases and isinstance(error, QueueAwayError):
+                raise
             if not leases:
                 raise QueueAwayError(f"The queue at {self._store.shown} does not answer.") from error
         return leases
