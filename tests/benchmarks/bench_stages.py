@@ -27,6 +27,7 @@ from servers.smtp_sink import smtp_sink
 
 from mailblast.cli.loop import COLLECT_EVERY
 from mailblast.clock import SystemClock
+from mailblast.delivery.moulding import moulding
 from mailblast.executors.gathering import GROUP
 from mailblast.executors.run import READ_ROWS
 from mailblast.journal.journal import ClaimPolicy, Journal
@@ -44,7 +45,7 @@ from mailblast.render.template import load_template
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailblast.model.message import Content, Message
+    from mailblast.model.message import Content, Message, QuotedContent
     from mailblast.model.outcome import Attempt
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1_800)]
@@ -76,6 +77,7 @@ class Work:
         self.seconds: dict[str, float] = {}
         template = load_template(Path(template_of(CASE.size_bytes).html), subject="Welcome, {{ name }}")
         self.renderer = Renderer(template)
+        self.moulding = moulding(self.renderer)
         self.builder = MessageBuilder(Campaign("bench", "t0ken", template, Mailbox("", "sender@example.com")))
 
     @contextlib.contextmanager
@@ -93,10 +95,14 @@ class Work:
         return recipients
 
     def compose(self, claims: list[Claim]) -> list[Message]:
-        """Stages: fill the template, and write the message."""
-        contents: list[Content] = []
+        """Stages: fill the template, and write the message. The first encodes the parts too, for it is one step."""
+        short_way = self.moulding
+        assert short_way is not None
+        contents: list[Content | QuotedContent] = []
         with self.timed("render"):
-            contents = [self.renderer.render(claim.recipient.variables) for claim in claims]
+            for claim in claims:
+                variables = claim.recipient.variables
+                contents.append(short_way.content(variables) or self.renderer.render(variables))
         with self.timed("build"):
             return [self.builder.build(claim, content) for claim, content in zip(claims, contents, strict=True)]
 

@@ -55,7 +55,7 @@ class Size(NamedTuple):
     coordinator_kills: int
 
 
-SIZE = Size(50_000, "2000/s", 10, 2) if os.environ.get("MAILBLAST_FULL_FAULTS") else Size(1_400, "200/s", 3, 1)
+SIZE = Size(50_000, "2000/s", 10, 2) if os.environ.get("MAILBLAST_FULL_FAULTS") else Size(1_000, "200/s", 3, 1)
 
 SEED = int(os.environ.get("MAILBLAST_FAULTS_SEED", "0")) or random.randrange(1, 10_000)
 

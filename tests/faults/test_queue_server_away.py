@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 #: Of one worker, which is never killed here.
 CONNECTIONS = 5
-ROWS = 600
+ROWS = 400
 FULL = "is out of memory. Give Redis more (maxmemory), or end a campaign."
 
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAILBLAST_QUEUE_LEASE", "3")
+    monkeypatch.setenv("MAILBLAST_QUEUE_LEASE", "2")
     a_template()
 
 
@@ -83,7 +83,7 @@ def test_cut_and_restart_in_mid_run_everybody_once_and_nobody_in_doubt(
     proxy.cut()
     wait_for_taken(server, 150)
     proxy.mend()
-    wait_for_taken(server, 300)
+    wait_for_taken(server, 200)
     redis.stop(signal.SIGKILL)
     away = wait_for_words(coordinator, "does not answer")
     assert f"The queue at {redis.url} does not answer: " in away

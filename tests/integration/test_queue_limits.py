@@ -73,7 +73,7 @@ async def take(pace: SharedPace, until_s: float, taken: list[float]) -> None:
             taken.append(time.monotonic())
 
 
-@pytest.mark.parametrize(("per_s", "seconds"), [(14, 2.5), (200, 1.5)])
+@pytest.mark.parametrize(("per_s", "seconds"), [(14, 2.0), (200, 1.5)])
 async def test_rate_of_three_one_with_a_wrong_clock_is_kept_and_used(store: Store, per_s: int, seconds: float) -> None:
     settings = PaceSettings((Rate(per_s, 1.0),))
     clocks = (SystemClock(), SkewedClock(), SystemClock())

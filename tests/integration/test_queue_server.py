@@ -176,24 +176,24 @@ def test_idle_worker_leaves_a_journal_to_the_run_that_holds_it(
 def test_paused_campaign_waits_and_goes_on_when_resumed(
     server: FaultServer, redis: RedisServer, workers: Workers
 ) -> None:
-    addresses = a_list(200)
+    addresses = a_list(150)
     workers.start(2)
     assert 0 == queue_here(server, redis.url, "--rate", "100/s").code
     wait_for_taken(server, 10)
     assert "is paused" in run("pause", "welcome-list")
-    wait_for_quiet(server)
+    wait_for_quiet(server, 0.7)
     paused = size(server)
-    assert paused < 200
+    assert paused < 150
     assert "paused" == status_here().document["queue"]["state"]
     assert "goes on" in run("resume", "welcome-list", "--queue", redis.url)
-    wait_for_taken(server, 200)
+    wait_for_taken(server, 150)
     assert_everybody_once(server, addresses)
 
 
 def test_cancelled_campaign_ends_and_who_is_left_is_unsent(
     server: FaultServer, redis: RedisServer, workers: Workers
 ) -> None:
-    addresses = a_list(200)
+    addresses = a_list(150)
     workers.start(2)
     coordinator = start(*queue_words(server, redis.url, "--wait", "--rate", "100/s"))
     wait_for_taken(server, 10)
@@ -203,9 +203,9 @@ def test_cancelled_campaign_ends_and_who_is_left_is_unsent(
     assert "cancelled" in end.err
     wait_until(lambda: status_here().document["queue"] is None, seconds=20)
     counts = status_here().counts
-    assert (size(server), 200 - size(server)) == (counts["accepted"], counts["unsent"])
+    assert (size(server), 150 - size(server)) == (counts["accepted"], counts["unsent"])
     # The same command goes on with it.
-    assert {"accepted": 200} == here(*queue_words(server, redis.url, "--wait", "--rate", "none")).counts
+    assert {"accepted": 150} == here(*queue_words(server, redis.url, "--wait", "--rate", "none")).counts
     assert_everybody_once(server, addresses)
 
 

@@ -222,13 +222,13 @@ def test_batches_of_the_urgent_queue_come_first_and_can_be_given_back(store: Sto
 
 
 def test_batches_of_a_silent_worker_go_to_another_and_those_of_a_living_one_do_not(store: Store) -> None:
-    silent, living, third = (Engine(store, 1.0) for _ in range(3))
+    silent, living, third = (Engine(store, 0.8) for _ in range(3))
     for sequence in (1, 2):
         silent.put(TOKEN, sequence, 1)
     assert [1] == [lease.sequence for lease in silent.lease(1)]
     assert [2] == [lease.sequence for lease in living.lease(1)]
     for _ in range(5):
-        time.sleep(0.3)
+        time.sleep(0.2)
         living.keep_alive()
         third.keep_alive()
     assert [1] == [lease.sequence for lease in third.lease(5)]

@@ -8,7 +8,8 @@ import pytest
 import redis as client
 from servers.availability import program
 from servers.fault_server import FaultServer, Script
-from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk_words, ended, start, status
+from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk_words
+from servers.queue_workers import here, status_here
 from servers.redis_server import RedisServer, free_port
 
 from mailblast.cli.queue_url import shown
@@ -69,12 +70,6 @@ def server(tmp_path: Path) -> Iterator[FaultServer]:
     server.stop()
 
 
-def said_by(*words: str) -> tuple[int | None, str]:
-    process = start(*words)
-    _, err = process.communicate(timeout=40)
-    return process.returncode, err
-
-
 @pytest.mark.parametrize("names_authority", ["in the URL", "in SSL_CERT_FILE"])
 def test_worker_delivers_over_tls_and_no_password_is_shown_or_kept(
     server: FaultServer, tls_redis: TlsRedis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names_authority: str
@@ -86,16 +81,16 @@ def test_worker_delivers_over_tls_and_no_password_is_shown_or_kept(
         monkeypatch.setenv("SSL_CERT_FILE", str(tls_redis.ca))
     words = bulk_words(server, "--queue")
     words.remove("-q")
-    queued = ended(start(*words))
-    code, said = said_by("worker", "--once", "--debug")
-    assert (0, 0) == (queued.code, code), said
+    queued = here(*words)
+    worked = here("worker", "--once", "--debug")
+    assert (0, 0) == (queued.code, worked.code), worked.err
     assert_everybody_once(server, addresses)
-    found = status()
+    found = status_here()
     assert {"accepted": 5} == found.counts
     assert f"rediss://localhost:{tls_redis.tls_port}" == queued.document["queue"]
     kept = b"".join(path.read_bytes() for path in tmp_path.glob(".mailblast/**/*") if path.is_file())
     assert b"hunter2" not in kept
-    assert "hunter2" not in f"{queued}{said}{found}"
+    assert "hunter2" not in f"{queued}{worked}{found}"
 
 
 def test_server_whose_certificate_proves_nothing_is_refused_and_nothing_is_sent(
@@ -106,16 +101,17 @@ def test_server_whose_certificate_proves_nothing_is_refused_and_nothing_is_sent(
     monkeypatch.setenv("MAILBLAST_QUEUE", tls_redis.url(trusted=False))
     place = f"rediss://localhost:{tls_redis.tls_port}"
     for words in (bulk_words(server, "--queue"), ["worker", "--once", "-q"]):
-        code, said = said_by(*words)
-        assert (4, 1) == (code, said.count("\n")), said
-        assert said.startswith(f"mailblast: The certificate of the queue at {place} {UNKNOWN}:")
-        assert said.endswith(f"{REMEDY}\n")
+        said = here(*words)
+        assert (4, 1) == (said.code, said.err.count("\n")), said
+        assert said.err.startswith(f"mailblast: The certificate of the queue at {place} {UNKNOWN}:")
+        assert said.err.endswith(f"{REMEDY}\n")
+        assert "hunter2" not in f"{said}"
     monkeypatch.setenv("MAILBLAST_QUEUE", tls_redis.url("127.0.0.2"))
-    code, said = said_by(*bulk_words(server, "--queue"))
-    assert (4, 1) == (code, said.count("\n")), said
-    assert "is not for this address" in said
-    assert "Use the host name that the certificate is made for." in said
-    assert "hunter2" not in said
+    said = here(*bulk_words(server, "--queue"))
+    assert (4, 1) == (said.code, said.err.count("\n")), said
+    assert "is not for this address" in said.err
+    assert "Use the host name that the certificate is made for." in said.err
+    assert "hunter2" not in f"{said}"
     assert [] == server.taken
     assert before == tls_redis.plain.dbsize()
 
