@@ -89,13 +89,14 @@ LONG = ("test_kill_nine", "test_server_always_drops", "test_started_twice", "tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests of real processes a second try, which is shown; what is wrong fails twice. Choose what is measured.
+    """Give tests of real processes a second try, which is shown; what is wrong fails twice.
 
-    Files that take long come first, whatever the random order is.
+    Files that take long come first, whatever the random order is; what is measured elsewhere is not measured again.
     """
     items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
-        if set(MEASURED_ELSEWHERE) & set(item.path.parts):
+        # Workers run as processes only.
+        if set(MEASURED_ELSEWHERE) & set(item.path.parts) and not item.path.stem.startswith("test_queue_"):
             item.add_marker(pytest.mark.no_cover)
         if set(TIMED) & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -61,7 +61,7 @@ def bring_home(
         CampaignLockedError: A run holds the campaign; it does this itself.
         QueueError: The server is away or refuses.
     """
-    from mailblast.executors.queue.coordinator import settle, take_home
+    from mailblast.executors.queue.home import settle, take_home
     from mailblast.journal.journal import Journal
 
     folder = CampaignFolder(home, campaign).path
@@ -93,7 +93,7 @@ def look(store: Store, token: str) -> AtServer:
     sending = sum(1 for _ in store.sending(token))
     open_batches = store.open_batches(token)
     is_put = info.get("complete") == "1" or info.get("state") == "cancelled"
-    is_over = not open_batches and not sending and not store.read_outcomes(token, 1) and (is_put or not info)
+    is_over = not open_batches and not sending and not store.has_outcomes(token) and (is_put or not info)
     return AtServer(store.queued(token) if info else 0, sending, info.get("state", ""), len(living), is_over)
 
 
@@ -148,9 +148,7 @@ class Homecoming:
     def _has_news(self, token: str) -> bool:
         """Return whether there are outcomes, or the campaign may be over."""
         store = self._store
-        return bool(store.read_outcomes(token, 1)) or (
-            not store.open_batches(token) and store.info(token).get("complete") == "1"
-        )
+        return store.has_outcomes(token) or (not store.open_batches(token) and store.info(token).get("complete") == "1")
 
     def _tell(self, text: str) -> None:
         if text not in self._said:

@@ -13,10 +13,11 @@ from mailblast.cli.queue_url import shown
 from mailblast.cli.queueing import delivery_of, may_queue
 from mailblast.delivery.composer import Composer
 from mailblast.errors import CampaignLockedError, MailblastError, UsageError
-from mailblast.executors.queue.coordinator import QueueExecutor, take_home
+from mailblast.executors.queue.coordinator import QueueExecutor
 from mailblast.executors.queue.document import to_document
 from mailblast.executors.queue.engine import LEASE_S, Engine
 from mailblast.executors.queue.files import ServerQueue, is_queued_here, read_server_file, write_server_file
+from mailblast.executors.queue.home import take_home
 from mailblast.executors.queue.includes import with_included_files
 from mailblast.executors.queue.store import Store, encoded_pieces
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source

@@ -97,9 +97,9 @@ def test_worker_delivers_with_what_was_stored_and_nothing_else(serve: Serve) -> 
 
 
 def test_worker_killed_loses_nobody_and_mails_nobody_twice(serve: Serve) -> None:
-    addresses = a_list(600)
+    addresses = a_list(400)
     server = serve()
-    assert 0 == queue(server, "--rate", "none").code
+    assert 0 == queue(server, "--rate", "300/s").code
     for _ in range(3):
         before = size(server)
         process = start("worker", "--once", "-q", measured=False)
@@ -113,7 +113,7 @@ def test_worker_killed_loses_nobody_and_mails_nobody_twice(serve: Serve) -> None
     assert set() == set(addresses) - taken.keys() - doubtful
     assert len(doubtful) <= 3 * 5
     counts = status_here().counts
-    assert 600 == counts["accepted"] + counts.get("in_doubt", 0)
+    assert 400 == counts["accepted"] + counts.get("in_doubt", 0)
     assert status_here().document["queue"] is None
 
 

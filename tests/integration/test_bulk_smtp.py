@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from servers.mailblast_process import FULL
 from servers.scripted_smtp import Script, ScriptedSmtp
 from words import a_list, a_template, body_of, json_of
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from servers.postfix_server import Postfix
 
+#: More than five connections take before they are made anew.
+ROWS = 1000 if FULL else 600
 SENDER = ["--from", "Example <sender@example.com>", "-q"]
 
 
@@ -28,24 +31,22 @@ def parsed(content: bytes) -> EmailMessage:
     return email.message_from_bytes(content, policy=policy.default)
 
 
-def a_thousand(extra: int = 0) -> str:
-    rows = [f"user{number}@example.com,J\xfcrgen {number},Plan {number}" for number in range(1000 + extra)]
+def a_long_list(extra: int = 0) -> str:
+    rows = [f"user{number}@example.com,J\xfcrgen {number},Plan {number}" for number in range(ROWS + extra)]
     path = Path(a_list(rows))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     return str(path)
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
-def test_a_thousand_rows_arrive_once_each_and_personalised(
-    *, pipelining: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_arrive_once_each_and_personalised(*, pipelining: bool, capsys: pytest.CaptureFixture[str]) -> None:
     script = Script() if pipelining else Script(extensions=("SIZE 52428800",))
     words = ["-t", a_template(), *SENDER, "--json"]
     with ScriptedSmtp(script).run_in_thread() as server:
         via = ["--via", server.dsn]
-        assert run(["bulk", a_thousand(), *words, *via]) == 0
-        assert json_of(capsys)["counts"]["accepted"] == 1000
-        assert {f"user{number}@example.com": 1 for number in range(1000)} == Counter(server.accepted_rcpts())
+        assert run(["bulk", a_long_list(), *words, *via]) == 0
+        assert json_of(capsys)["counts"]["accepted"] == ROWS
+        assert {f"user{number}@example.com": 1 for number in range(ROWS)} == Counter(server.accepted_rcpts())
         for received in server.messages:
             message = parsed(received.content)
             number = re.search(r"\d+", received.rcpts[0])
@@ -56,24 +57,24 @@ def test_a_thousand_rows_arrive_once_each_and_personalised(
             assert received.mail.startswith("MAIL FROM:<sender@example.com>")
             assert not message.defects
         assert run(["bulk", "list.csv", *words, *via]) == 0
-        assert len(server.messages) == 1000
-        assert run(["bulk", a_thousand(extra=5), *words, *via]) == 0
-        assert len(server.messages) == 1005
+        assert len(server.messages) == ROWS
+        assert run(["bulk", a_long_list(extra=5), *words, *via]) == 0
+        assert len(server.messages) == ROWS + 5
         assert {1} == set(Counter(server.accepted_rcpts()).values())
     assert server.most_connections <= 5
-    assert server.connections >= 10
+    assert server.connections >= ROWS / 100
 
 
-def test_a_thousand_rows_through_postfix_once_each(postfix: Postfix, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_through_postfix_once_each(postfix: Postfix, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-t", a_template(), *SENDER, "--json", "--via", f"smtp://127.0.0.1:{postfix.port}"]
-    assert run(["bulk", a_thousand(), *words]) == 0
-    assert json_of(capsys)["counts"]["accepted"] == 1000
-    assert run(["bulk", a_thousand(extra=5), *words]) == 0
+    assert run(["bulk", a_long_list(), *words]) == 0
+    assert json_of(capsys)["counts"]["accepted"] == ROWS
+    assert run(["bulk", a_long_list(extra=5), *words]) == 0
     document = json_of(capsys)
-    assert (1000, 5) == (document["this_run"]["skipped"], document["this_run"]["counts"]["accepted"])
+    assert (ROWS, 5) == (document["this_run"]["skipped"], document["this_run"]["counts"]["accepted"])
     run(["failures", "welcome-list", "--state", "accepted", "-o", "all.jsonl"])
     rows = [json.loads(line) for line in Path("all.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 1005
+    assert len(rows) == ROWS + 5
     assert all("queued as" in row["reason"] for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""A queue at a real Redis: what travels, what is shown, what is paused and ended."""
+"""A queue at a real Redis: what travels, what is shown, what comes home."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis as client
 from servers.fault_server import Fault, FaultServer, Script
-from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk_words, ended, start, wait_until
+from servers.mailblast_process import a_list, a_template, assert_everybody_once, ended, start, wait_until
 from servers.queue_workers import (
     CAMPAIGN,
     HOME,
@@ -24,7 +24,6 @@ from servers.queue_workers import (
     queue_words,
     size,
     status_here,
-    wait_for_quiet,
     wait_for_taken,
 )
 
@@ -173,48 +172,6 @@ def test_idle_worker_leaves_a_journal_to_the_run_that_holds_it(
     assert worker.poll() is None
 
 
-def test_paused_campaign_waits_and_goes_on_when_resumed(
-    server: FaultServer, redis: RedisServer, workers: Workers
-) -> None:
-    addresses = a_list(150)
-    workers.start(2)
-    assert 0 == queue_here(server, redis.url, "--rate", "100/s").code
-    wait_for_taken(server, 10)
-    assert "is paused" in run("pause", "welcome-list")
-    wait_for_quiet(server, 0.7)
-    paused = size(server)
-    assert paused < 150
-    assert "paused" == status_here().document["queue"]["state"]
-    assert "goes on" in run("resume", "welcome-list", "--queue", redis.url)
-    wait_for_taken(server, 150)
-    assert_everybody_once(server, addresses)
-
-
-def test_cancelled_campaign_ends_and_who_is_left_is_unsent(
-    server: FaultServer, redis: RedisServer, workers: Workers
-) -> None:
-    addresses = a_list(150)
-    workers.start(2)
-    coordinator = start(*queue_words(server, redis.url, "--wait", "--rate", "100/s"))
-    wait_for_taken(server, 10)
-    assert "is ended" in run("cancel", "welcome-list")
-    end = ended(coordinator)
-    assert 4 == end.code
-    assert "cancelled" in end.err
-    wait_until(lambda: status_here().document["queue"] is None, seconds=20)
-    counts = status_here().counts
-    assert (size(server), 150 - size(server)) == (counts["accepted"], counts["unsent"])
-    # The same command goes on with it.
-    assert {"accepted": 150} == here(*queue_words(server, redis.url, "--wait", "--rate", "none")).counts
-    assert_everybody_once(server, addresses)
-
-
-def test_campaign_that_nobody_knows_cannot_be_paused(redis: RedisServer) -> None:
-    for words in (["pause", "other"], ["pause", "other", "--queue", redis.url], ["resume", "other"]):
-        said = here(*words)
-        assert (2, True) == (said.code, "other" in said.err)
-
-
 def test_refused_for_now_are_tried_again_and_refused_for_good_are_failed(
     redis: RedisServer, workers: Workers, tmp_path: Path
 ) -> None:
@@ -257,23 +214,6 @@ def test_list_is_read_only_as_fast_as_the_queue_drains(server: FaultServer, redi
     worker.communicate(timeout=40)
 
 
-def test_worker_told_to_end_finishes_what_is_in_flight_and_hands_the_rest_back(
-    server: FaultServer, redis: RedisServer, workers: Workers
-) -> None:
-    addresses = a_list(150)
-    workers.start()
-    assert 0 == queue_here(server, redis.url, "--rate", "100/s").code
-    wait_for_taken(server, 20)
-    ((code, said),) = workers.end()
-    assert (143, True) == (code, "SIGTERM" in said)
-    after = status_here()
-    assert size(server) == after.counts["accepted"]
-    assert 150 - size(server) == after.document["queue"]["queued"]
-    once(redis)
-    assert_everybody_once(server, addresses)
-    assert {"accepted": 150} == status_here().counts
-
-
 def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
     server: FaultServer, redis: RedisServer
 ) -> None:
@@ -286,13 +226,6 @@ def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
     taken = [message.recipient for message in server.taken]
     assert 300 == len(set(taken)) == len(taken)
     assert all(recipient.startswith("urgent") for recipient in taken[:100])
-
-
-def test_plain_bulk_of_a_campaign_at_the_server_is_refused(server: FaultServer, redis: RedisServer) -> None:
-    a_list(5)
-    assert 0 == queue_here(server, redis.url).code
-    said = here(*bulk_words(server))
-    assert (2, True) == (said.code, "is queued" in said.err)
 
 
 def test_worker_gives_metrics(server: FaultServer, redis: RedisServer) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mailblast.executors.queue.coordinator import settle, take_home
-from mailblast.executors.queue.engine import Engine
-from mailblast.executors.queue.ledger import LeaseLostError, Ledger, Spool, Wire, tell_group
+from mailblast.clock import SystemClock
+from mailblast.executors.queue.engine import NAMESPACE, Engine
+from mailblast.executors.queue.home import settle, take_home
+from mailblast.executors.queue.ledger import Ledger
+from mailblast.executors.queue.outcomes import from_text
+from mailblast.executors.queue.spool import Spool, tell_group
 from mailblast.executors.queue.states import ACCEPTED, CODES, FIRST_SLOT, QUEUED
-from mailblast.executors.queue.store import PREFIX, QueueAwayError, QueueError, Store
+from mailblast.executors.queue.store import PREFIX, Found, Put, QueueAwayError, QueueError, Store
+from mailblast.executors.queue.wire import LeaseLostError, Wire
+from mailblast.executors.queue.worker import Parts, Worker, WorkerSettings
 from mailblast.model.outcome import Outcome, State
+from mailblast.model.recipient import Claim, Recipient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +33,8 @@ TOKEN = "0123456789abcdef"
 @pytest.fixture
 def store(redis: RedisServer) -> Iterator[Store]:
     store = Store(redis.url, redis.url)
+    # Numbers of batches begin with the time of day.
+    store.client.set(f"{PREFIX}{TOKEN}:sequence", 0)
     yield store
     store.close()
 
@@ -63,8 +72,21 @@ def an_outcome(claim_id: int, state: State = State.ACCEPTED, attempts: int = 1) 
     return Outcome(claim_id, "", "", 0, state, 1.5, "smtp:x", 250, "2.0.0", "ok é", attempts)
 
 
-def rows(*ids: int) -> list[tuple[int, str]]:
-    return [(each, f'[{each},"x"]') for each in ids]
+def claims(*ids: int) -> list[Claim]:
+    return [
+        Claim(each, Recipient(each, f"k{each}", f"a{each}@example.org", {"name": "x"}, {"name": "x"}), 7)
+        for each in ids
+    ]
+
+
+def put(store: Store, *ids: int) -> Put:
+    (done,) = store.put(TOKEN, [claims(*ids)])
+    return done
+
+
+def read(store: Store, sequence: int) -> Found:
+    (found,) = store.read_batches([(TOKEN, sequence)])
+    return found
 
 
 def byte(store: Store, claim_id: int) -> int:
@@ -78,21 +100,49 @@ def home(store: Store) -> dict[int, State]:
 
 
 def test_put_leaves_out_who_is_queued_sent_to_or_served(store: Store, first: AWorker) -> None:
-    assert (1, {}) == store.put(TOKEN, rows(1, 2, 3))
+    assert (1, {}) == put(store, 1, 2, 3)
     first.begin(1)
     first.ledger.finish(an_outcome(2))
     first.ledger.barrier()
-    assert (2, {1: FIRST_SLOT, 2: ACCEPTED, 3: QUEUED}) == store.put(TOKEN, rows(1, 2, 3, 4))
-    assert ([[4, "x"]], bytes([QUEUED])) == store.read_batch(TOKEN, 2)
-    assert ([[1, "x"], [2, "x"], [3, "x"]], bytes([FIRST_SLOT, ACCEPTED, QUEUED])) == store.read_batch(TOKEN, 1)
-    assert (0, {4: QUEUED}) == store.put(TOKEN, rows(4))
+    assert (2, {1: FIRST_SLOT, 2: ACCEPTED, 3: QUEUED}) == put(store, 1, 2, 3, 4)
+    assert ("", claims(4), bytes([QUEUED])) == read(store, 2)
+    assert ("", claims(1, 2, 3), bytes([FIRST_SLOT, ACCEPTED, QUEUED])) == read(store, 1)
+    assert claims(3) == read(store, 1).queued
+    assert (0, {4: QUEUED}) == put(store, 4)
     assert {1, 2} == store.unput(TOKEN)
     store.put_was_heard(TOKEN, 1)
     assert {2} == store.unput(TOKEN)
 
 
+def test_batches_that_are_put_together_know_of_each_other(store: Store) -> None:
+    first, second, third = store.put(TOKEN, [claims(1, 2), claims(2, 3, 9), claims(1, 3)])
+    assert [(1, {}), (2, {2: QUEUED}), (0, {1: QUEUED, 3: QUEUED})] == [first, second, third]
+    found = store.read_batches([(TOKEN, sequence) for sequence in (1, 2, 3)])
+    assert [claims(1, 2), claims(3, 9), []] == [each.queued for each in found]
+    store.finish_batches([(TOKEN, 1), (TOKEN, 3)])
+    assert 1 == store.open_batches(TOKEN)
+
+
+def test_numbers_of_batches_are_not_used_again_by_a_server_that_has_lost_them(store: Store) -> None:
+    store.client.flushall()
+    before = put(store, 1).sequence
+    time.sleep(0.01)
+    store.client.flushall()
+    assert put(store, 1).sequence > before + 1
+    store.put_later(TOKEN, claims(1), 0.0, 1)
+    ((_, later, _),) = store.take_due()
+    assert later > before + 2
+
+
+def test_ids_far_apart_and_out_of_order_are_one_batch(store: Store, first: AWorker) -> None:
+    put(store, 70_000, 3, 4, 5, 1)
+    first.begin(4, 70_000)
+    assert bytes([FIRST_SLOT, QUEUED, FIRST_SLOT, QUEUED, QUEUED]) == read(store, 1).states
+    assert [3, 5, 1] == [claim.id for claim in read(store, 1).queued]
+
+
 def test_marks_of_a_turn_are_set_all_or_none(store: Store, first: AWorker, second: AWorker) -> None:
-    store.put(TOKEN, rows(1, 2, 3))
+    put(store, 1, 2, 3)
     first.begin(1, 2)
     with pytest.raises(LeaseLostError):
         second.begin(2, 3)
@@ -103,20 +153,20 @@ def test_marks_of_a_turn_are_set_all_or_none(store: Store, first: AWorker, secon
 
 
 def test_group_told_twice_counts_once(store: Store, first: AWorker) -> None:
-    store.put(TOKEN, rows(1))
+    put(store, 1)
     first.begin(1)
     first.ledger.finish(an_outcome(1))
     (group,) = [first.ledger._group()]
     assert group is not None
     tell_group(store, group)
     tell_group(store, group)
-    assert 1 == len(store.read_outcomes(TOKEN))
+    assert 1 == store.client.xlen(f"{PREFIX}{TOKEN}:outcomes")
     assert {1: State.ACCEPTED} == home(store)
-    assert [] == store.read_outcomes(TOKEN)
+    assert not store.has_outcomes(TOKEN)
 
 
 def test_states_of_outcomes(store: Store, first: AWorker) -> None:
-    store.put(TOKEN, rows(*range(1, 7)))
+    put(store, *range(1, 7))
     first.begin(*range(1, 7))
     ends = [State.ACCEPTED, State.FAILED, State.IN_DOUBT, State.UNSENT, State.DEFERRED, State.DEFERRED]
     for claim_id, state in enumerate(ends, start=1):
@@ -129,8 +179,37 @@ def test_states_of_outcomes(store: Store, first: AWorker) -> None:
     assert State.DEFERRED is found[5] is found[6]
 
 
+def test_outcomes_stay_until_they_are_said_to_be_at_home(store: Store, first: AWorker) -> None:
+    put(store, 1, 2, 3)
+    for each in (1, 2):
+        first.begin(each)
+        first.ledger.finish(an_outcome(each))
+        first.ledger.barrier()
+    taken = store.take_outcomes(TOKEN, limit=1)
+    assert taken is not None
+    assert taken == store.take_outcomes(TOKEN, limit=1)
+    first.begin(3)
+    first.ledger.finish(an_outcome(3, State.DEFERRED))
+    first.ledger.barrier()
+    later = store.take_outcomes(TOKEN, taken.last)
+    assert later is not None
+    assert [[1], [2], [3]] == [
+        [outcome.id for outcome in from_text(text, {})] for text in (taken.final, later.final, later.again)
+    ]
+    assert store.take_outcomes(TOKEN, later.last, 0) is None
+    assert not store.has_outcomes(TOKEN)
+
+
+def test_who_has_a_final_state_is_not_tried_again(store: Store, first: AWorker, second: AWorker) -> None:
+    put(store, 1)
+    for worker, state in ((second, State.FAILED), (first, State.DEFERRED)):
+        worker.ledger.finish(an_outcome(1, state))
+        worker.ledger.barrier()
+    assert {1: State.FAILED} == home(store)
+
+
 def test_what_becomes_of_those_never_begun_is_noted_once(store: Store, first: AWorker) -> None:
-    store.put(TOKEN, rows(1, 2))
+    put(store, 1, 2)
     invalid = an_outcome(1, State.INVALID)
     first.ledger.note(invalid)
     first.ledger.note(an_outcome(2, State.UNSENT))
@@ -143,7 +222,7 @@ def test_what_becomes_of_those_never_begun_is_noted_once(store: Store, first: AW
 
 
 def test_dead_workers_messages_are_in_doubt_and_a_late_answer_settles_them(store: Store, first: AWorker) -> None:
-    store.put(TOKEN, rows(1, 2))
+    put(store, 1, 2)
     first.begin(1)
     store.seen("first", {"slot": FIRST_SLOT, "concurrency": 1, "lease_s": 20.0})
     assert 0 == settle(store, TOKEN, 2.0)
@@ -157,7 +236,7 @@ def test_dead_workers_messages_are_in_doubt_and_a_late_answer_settles_them(store
 
 
 def test_server_that_has_lost_its_ledger_is_told_and_accepted_wins(store: Store) -> None:
-    store.put(TOKEN, rows(1, 2, 3))
+    put(store, 1, 2, 3)
     codes = [(1, ACCEPTED), (2, CODES[State.IN_DOUBT]), (9, CODES[State.FAILED])]
     assert 2 == store.restore(TOKEN, codes)
     # Whoever is queued once more is so because it was asked for.
@@ -166,29 +245,29 @@ def test_server_that_has_lost_its_ledger_is_told_and_accepted_wins(store: Store)
 
 
 def test_batch_for_later_comes_when_it_is_due(store: Store) -> None:
-    store.put(TOKEN, rows(1, 2))
-    store.put_later(TOKEN, rows(1, 7), 0.2, 2)
+    put(store, 1, 2)
+    store.put_later(TOKEN, claims(1, 7), 0.2, 2)
     assert [] == store.take_due()
     time.sleep(0.3)
     assert [(TOKEN, 2, 2)] == store.take_due()
     assert [] == store.take_due()
-    assert ([[1, "x"]], bytes([QUEUED])) == store.read_batch(TOKEN, 2)
+    assert claims(1) == read(store, 2).queued
     assert {1, 2} == store.unput(TOKEN)
 
 
 def test_cancelled_batch_lets_go_of_its_recipients(store: Store, first: AWorker) -> None:
-    store.put(TOKEN, rows(1, 2))
+    put(store, 1, 2)
     first.begin(1)
     store.drop_batch(TOKEN, 1)
     assert [FIRST_SLOT, 0] == [byte(store, each) for each in (1, 2)]
-    assert store.read_batch(TOKEN, 1) is None
+    assert [] == read(store, 1).claims
     assert 0 == store.open_batches(TOKEN)
 
 
 def test_outcomes_are_kept_while_the_server_is_away_and_told_by_the_next(
     store: Store, first: AWorker, second: AWorker, redis: RedisServer
 ) -> None:
-    store.put(TOKEN, rows(1, 2))
+    put(store, 1, 2)
     first.begin(1, 2)
     redis.stop()
     first.ledger.finish(an_outcome(1))
@@ -219,6 +298,39 @@ def test_batches_of_the_urgent_queue_come_first_and_can_be_given_back(store: Sto
     engine.acknowledge(leases[1])
     assert [3, 1] == [lease.sequence for lease in engine.lease(5)]
     assert [] == engine.lease(5)
+
+
+def test_batches_are_put_and_acknowledged_together(store: Store) -> None:
+    engine = Engine(store, 20.0)
+    engine.put_all(TOKEN, [1, 2, 3], 1)
+    leases = engine.lease(2)
+    assert [1, 2] == [lease.sequence for lease in leases]
+    engine.acknowledge_all(leases)
+    assert [3] == [lease.sequence for lease in engine.lease(5)]
+    # Nothing of them is left to be redelivered.
+    assert 1 == store.client.hlen(f"{NAMESPACE}:normal.msgs")
+
+
+def test_batch_that_was_put_twice_is_not_delivered_by_one_worker_at_once(store: Store, tmp_path: Path) -> None:
+    engine = Engine(store, 20.0)
+    put(store, 1)
+    engine.put_all(TOKEN, [1, 1], 1)
+    settings = WorkerSettings("worker", 4, 20.0, tmp_path / "worker", once=True)
+
+    def no_parts(*_: object) -> Parts:
+        raise AssertionError
+
+    worker = Worker(
+        store, engine, settings, no_parts, SystemClock(), on_outcome=print, say=print, jitter=random.Random(1)
+    )
+    ((lease, found),) = worker._exchange_on_thread([], 4)
+    assert found is not None
+    assert (1, claims(1)) == (lease.sequence, found.queued)
+    # The other one is looked at later, when the first is done.
+    assert [] == worker._exchange_on_thread([], 4)
+    assert 1 == store.client.zcard(f"{PREFIX}delayed")
+    assert [] == worker._exchange_on_thread([lease], 4)
+    assert 0 == store.open_batches(TOKEN)
 
 
 def test_batches_of_a_silent_worker_go_to_another_and_those_of_a_living_one_do_not(store: Store) -> None:

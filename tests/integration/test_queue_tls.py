@@ -13,8 +13,8 @@ from servers.queue_workers import here, status_here
 from servers.redis_server import RedisServer, free_port
 
 from mailblast.cli.queue_url import shown
-from mailblast.executors.queue.ledger import Wire
 from mailblast.executors.queue.store import QueueAwayError, Store
+from mailblast.executors.queue.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -52,7 +52,8 @@ class Campaign(RuleBasedStateMachine):
             worker = Segment(self.journal.folder)
         self.segments = [self.journal.segment(), worker]
         for segment in self.segments:
-            segment._roll_at = segment._roll_limit = 150
+            # The first line and one mark: nearly every group that is written begins a new file.
+            segment._roll_at = segment._roll_limit = 80
         self.seen: set[str] = set()
         self.claims: dict[int, Claim] = {}
         #: Of claims: begun in this segment; on file as begun; answered, with the outcome; answer on file.
@@ -237,6 +238,7 @@ class Campaign(RuleBasedStateMachine):
 
     # What ends it.
 
+    @precondition(lambda self: self.marked or any(self.buffered))
     @rule(segment=st.integers(0, 1), cut=st.floats(0, 1))
     def kill(self, segment: int, cut: float) -> None:
         """Stop dead, perhaps in the middle of a write that has not returned, so that its messages are still here."""
@@ -286,6 +288,7 @@ class Campaign(RuleBasedStateMachine):
         assert in_doubt <= len(self.marked)
         return in_doubt
 
+    @precondition(lambda self: self.answered)
     @rule()
     def end(self) -> None:
         """End in an orderly way, though perhaps in the middle: what is open is settled by ``close()``."""

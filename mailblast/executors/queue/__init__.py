@@ -3,10 +3,12 @@
 Without a server the journal is the queue (``local.py``). With Redis any number of workers share a campaign:
 
     engine      batches of work: put, leased, given back, redelivered when their worker is gone (Dramatiq)
-    store       what Redis holds for a campaign, changed in single steps (Lua)
-    ledger      one byte for each recipient: queued, being sent by whom, or what became of it
+    server      the client of Redis, and what its errors mean
+    store       what Redis holds for a campaign, changed in single steps (Lua, in scripts)
+    ledger      one byte for each recipient: queued, being sent by whom, or what became of it; told over a wire, and
+                kept in a spool while the server is away
     limits      rates and daily limits of all workers together, by the server's clock
-    coordinator puts batches and takes outcomes into the journal
+    coordinator puts batches and takes outcomes into the journal (home)
     worker      delivers
 
 Rules when something fails:

@@ -7,8 +7,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from mailblast.errors import AccountError, MailblastError, ProviderUnavailableError
-from mailblast.executors.queue.ledger import LeaseLostError
 from mailblast.executors.queue.store import QueueAwayError
+from mailblast.executors.queue.wire import LeaseLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

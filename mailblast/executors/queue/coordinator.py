@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from mailblast.errors import MailblastError, ProviderError, RunInterruptedError
 from mailblast.executors.gathering import Gathering
-from mailblast.executors.queue.engine import LEASE_S
-from mailblast.executors.queue.rows import encode_row
-from mailblast.executors.queue.states import CODES, FIRST_SLOT
+from mailblast.executors.queue.home import settle
+from mailblast.executors.queue.outcomes import from_text
+from mailblast.executors.queue.states import CODES
 from mailblast.executors.queue.store import QueueAwayError, QueueError
 from mailblast.journal.codes import STATES
-from mailblast.journal.records import encode_outcome
 from mailblast.model.outcome import Outcome, State, unsent
 
 if TYPE_CHECKING:
@@ -32,69 +30,19 @@ T = TypeVar("T")
 MIN_OPEN = 100
 #: Batches for each one that workers have under way.
 OPEN_EACH = 4
-#: How often the stream is looked at, and how often the workers.
-POLL_S = (0.02, 0.25)
+#: Batches that are put together, and how long the first of them waits for others.
+TOGETHER = 8
+GATHER_S = 0.05
+#: How often the stream is looked at, and whether there is room for more batches.
+POLL_S = (0.02, 0.1)
+FULL_S = 0.25
+#: How often it is looked for workers.
 WORKERS_S = 2.0
 AWAY_S = (0.2, 5.0)
-#: Entries of the stream that are taken home at once.
-ENTRIES = 200
-#: Characters of a line before its JSON.
-CHECKSUM = 9
-IN_DOUBT_TEXT = "the worker that was sending it is gone, and whether the message was complete is not known"
 
 
 class CancelledError(ProviderError):
     """Somebody has ended the campaign."""
-
-
-def read_entry(fields: dict[bytes, bytes]) -> tuple[list[Outcome], list[Outcome]]:
-    """Return what an entry of the stream tells: final outcomes, and those that are to be tried again."""
-    return _outcomes(fields.get(b"o", b"")), _outcomes(fields.get(b"r", b""))
-
-
-def take_home(
-    store: Store,
-    token: str,
-    fold: Callable[[Sequence[Outcome]], None],
-    goes_on: Callable[[], bool] = lambda: True,
-) -> int:
-    """Take all outcomes that are at the server into the journal; return how many.
-
-    Args:
-        store: The server.
-        token: The campaign's.
-        fold: Records outcomes; they are removed at the server afterwards.
-        goes_on: Returns whether there is time for more.
-
-    Raises:
-        QueueError: The server is away or refuses.
-        JournalError: They cannot be recorded; they stay at the server.
-    """
-    count = 0
-    while goes_on() and (entries := store.read_outcomes(token, ENTRIES)):
-        outcomes: dict[int, Outcome] = {}
-        for _, fields in entries:
-            final, again = read_entry(fields)
-            outcomes.update((outcome.id, outcome) for outcome in (*final, *again))
-        fold(list(outcomes.values()))
-        store.drop_outcomes(token, [entry for entry, _ in entries])
-        count += len(outcomes)
-    return count
-
-
-def dead_slots(store: Store) -> list[int]:
-    """Return the slots of no worker that lives."""
-    living = {told["slot"] for told in store.workers().values() if told["age_s"] <= float(told.get("lease_s", LEASE_S))}
-    return [slot for slot in range(FIRST_SLOT, 256) if slot not in living]
-
-
-def settle(store: Store, token: str, now_s: float) -> int:
-    """Declare in doubt who was being sent to by workers that are gone; return how many."""
-
-    def payload(ids: Sequence[int]) -> str:
-        return "".join(encode_outcome(_in_doubt(claim_id, now_s)).decode("ascii") for claim_id in ids)
-
-    return store.settle(token, dead_slots(store), payload)
 
 
 class QueueExecutor:
@@ -141,6 +89,13 @@ class QueueExecutor:
         self._say = say
         #: Claims without an outcome, where it waits.
         self._open: dict[int, Claim] = {}
+        #: Batches that are put next, and how many more there is room for at the server.
+        self._gathered: list[Batch] = []
+        self._room = 0
+        self._putting = asyncio.Lock()
+        self._gathering_task: asyncio.Task[None] | None = None
+        #: Up to where the outcomes at the server are in the journal.
+        self._home = ""
         self._limit = MIN_OPEN
         self._workers = -1
         self._looked_s = float("-inf")
@@ -158,46 +113,40 @@ class QueueExecutor:
         await self.drain()
 
     async def submit(self, batch: Batch) -> None:
-        """Put a batch; wait first while the queue is full."""
-        while self.stopped is None and await self._patiently(self._is_full):
-            await self._pause(POLL_S[1])
+        """Put a batch, soon, together with others; wait first while the queue is full."""
+        while self.stopped is None and self._room <= 0:
+            await self._put()
+            if not await self._patiently(self._has_room):
+                await self._take_home()
+                await self._pause(FULL_S)
         if self.stopped is not None:
             self._finish([unsent(claim, self._clock.now()) for claim in batch.claims])
             return
-        now_s = self._clock.now()
-        if not self._waits:
-            # On record as not sent yet: what comes of them may be taken home by somebody else.
-            self._journal.fold([unsent(claim, now_s) for claim in batch.claims])
-        rows = [(claim.id, encode_row(claim)) for claim in batch.claims]
-        put = await self._patiently(lambda: self._store.put(self._token, rows))
+        self._room -= 1
         self._open.update((claim.id, claim) for claim in batch.claims)
-        if put is None:
-            return
-        if put.sequence:
-            await self._patiently(lambda: self._hand_on(put.sequence))
-        self.queued += len(batch.claims) - len(put.refused)
-        self._take_refused(put.refused)
-        if not self._waits:
-            for claim in batch.claims:
-                self._open.pop(claim.id, None)
-        await self._take_home()
+        self._gathered.append(batch)
+        if len(self._gathered) >= TOGETHER:
+            await self._put()
+            await self._take_home()
+        elif self._gathering_task is None or self._gathering_task.done():
+            self._gathering_task = asyncio.create_task(self._put_soon())
 
     async def drain(self) -> None:
         """Wait until every batch has its outcomes, where it waits."""
-        idle_s = POLL_S[0]
+        await self._put()
+        poll_s = POLL_S[0]
         while self._open and self._waits and self.stopped is None:
-            if await self._take_home():
-                idle_s = POLL_S[0]
-                continue
-            if await self._patiently(self._is_over):
+            if not await self._take_home() and await self._patiently(self._is_over):
                 await self._take_home()
                 self._give_up()
-                break
-            await self._pause(idle_s)
-            idle_s = min(2 * idle_s, POLL_S[1])
+            elif self._open:
+                await self._pause(poll_s)
+                poll_s = min(2 * poll_s, POLL_S[1])
         if self.stopped is not None:
             self._give_up()
         self._flush()
+        if self._home:
+            await self._patiently(lambda: self._store.take_outcomes(self._token, self._home, 0) is None)
 
     def limiting(self) -> str:
         """Return what the run waits for, in a few words."""
@@ -217,12 +166,44 @@ class QueueExecutor:
 
     # Inside.
 
-    def _hand_on(self, sequence: int) -> bool:
-        self._engine.put(self._token, sequence, self._priority)
-        self._store.put_was_heard(self._token, sequence)
+    async def _put_soon(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        try:
+            await self._put()
+        except MailblastError as error:
+            self.stop(error)
+
+    async def _put(self) -> None:
+        """Put what is gathered."""
+        async with self._putting:
+            batches, self._gathered = self._gathered, []
+            claims = [claim for batch in batches for claim in batch.claims]
+            if not claims or self.stopped is not None:
+                return
+            if not self._waits:
+                # On record as not sent yet: what comes of them may be taken home by somebody else.
+                now_s = self._clock.now()
+                self._journal.fold([unsent(claim, now_s) for claim in claims])
+            puts = await self._patiently(lambda: self._store.put(self._token, [batch.claims for batch in batches]))
+            if puts is None:
+                return
+            sequences = [put.sequence for put in puts if put.sequence]
+            await self._patiently(lambda: self._hand_on(sequences))
+            self.queued += len(claims)
+            for put in puts:
+                self.queued -= len(put.refused)
+                self._take_refused(put.refused)
+            if not self._waits:
+                for claim in claims:
+                    self._open.pop(claim.id, None)
+
+    def _hand_on(self, sequences: Sequence[int]) -> bool:
+        self._engine.put_all(self._token, sequences, self._priority)
+        self._store.put_was_heard(self._token, *sequences)
         return True
 
-    def _is_full(self) -> bool:
+    def _has_room(self) -> bool:
+        """Look for workers now and then; return whether more batches may be put by now."""
         now = self._clock.monotonic()
         if now - self._looked_s >= WORKERS_S:
             self._looked_s = now
@@ -238,44 +219,40 @@ class QueueExecutor:
                 self.stop(
                     QueueError("The queue has lost this campaign.", fix="Run the same command again: it continues.")
                 )
-        return self._store.open_batches(self._token) >= self._limit
+        self._room = self._limit - self._store.open_batches(self._token) - len(self._gathered)
+        return self._room > 0
 
     def _is_over(self) -> bool:
         """Return whether no outcome will come any more; who was being sent to by the dead is in doubt then."""
-        self._is_full()
+        if not self._store.open_batches(self._token):
+            # So it is with a server that has lost its memory.
+            self._looked_s = float("-inf")
+        self._has_room()
         if self.stopped is not None:
             return True
         if self._store.open_batches(self._token):
             return False
         settle(self._store, self._token, self._clock.now())
-        return not any(True for _ in self._store.sending(self._token)) and not self._store.read_outcomes(self._token, 1)
+        return not any(True for _ in self._store.sending(self._token)) and not self._store.has_outcomes(self._token)
 
-    async def _take_home(self) -> int:
-        entries = await self._patiently(lambda: self._store.read_outcomes(self._token, ENTRIES))
-        if not entries:
-            return 0
-        for _, fields in entries:
-            final, again = read_entry(fields)
-            self._take(final, is_final=True)
-            self._take(again, is_final=False)
-        # In the journal before they are removed there.
-        self._flush()
-        await self._patiently(lambda: self._store.drop_outcomes(self._token, [entry for entry, _ in entries]))
-        return len(entries)
-
-    def _take(self, outcomes: Sequence[Outcome], *, is_final: bool) -> None:
-        taken = []
-        for outcome in outcomes:
-            claim = self._open.get(outcome.id)
-            if claim is not None:
-                recipient = claim.recipient
-                outcome = outcome._replace(key=recipient.key, address=recipient.address, row=recipient.row)  # noqa: PLW2901 - completed
-            if is_final and (claim is not None or not self._waits):
-                self._open.pop(outcome.id, None)
+    async def _take_home(self) -> bool:
+        """Take what outcomes there are into the journal; return whether there were any."""
+        arrived = await self._patiently(lambda: self._store.take_outcomes(self._token, self._home))
+        if arrived is None:
+            return False
+        self._home = ""
+        claims, stopped = self._open, self.stopped
+        final = {outcome.id: outcome for outcome in from_text(arrived.final, claims)}
+        again = [outcome for outcome in from_text(arrived.again, claims) if outcome.id not in final]
+        for outcome in final.values():
+            if claims.pop(outcome.id, None) is not None or not self._waits:
                 self._on_outcome(outcome)
-            taken.append(outcome)
-        if taken:
-            self._add(taken)
+        # In the journal before they are removed there, which the next look at them does.
+        self._add([*final.values(), *again])
+        self._flush()
+        if self.stopped is stopped:
+            self._home = arrived.last
+        return True
 
     def _take_refused(self, refused: dict[int, int]) -> None:
         """Take note of those who were served before the journal knew; those who are under way will be told."""
@@ -343,37 +320,3 @@ class QueueExecutor:
             await asyncio.wait({stopping}, timeout=seconds)
         finally:
             stopping.cancel()
-
-
-def _outcomes(lines: bytes) -> list[Outcome]:
-    """Return outcomes from lines as the journal's segments have them; parsed together, in half the time."""
-    if not lines:
-        return []
-    bodies = ",".join(line[CHECKSUM:] for line in lines.decode("ascii").splitlines())
-    return [
-        Outcome(
-            claim_id,
-            "",
-            "",
-            0,
-            STATES[code],
-            time_us / 1e6,
-            by,
-            reply,
-            enhanced,
-            text,
-            attempts,
-            duration_us / 1e6,
-            "",
-            by_id,
-            digest,
-            fields,
-        )
-        for _, claim_id, code, time_us, reply, attempts, duration_us, digest, enhanced, text, by, by_id, fields in (
-            json.loads(f"[{bodies}]")
-        )
-    ]
-
-
-def _in_doubt(claim_id: int, now_s: float) -> Outcome:
-    return Outcome(claim_id, "", "", 0, State.IN_DOUBT, now_s, text=IN_DOUBT_TEXT)

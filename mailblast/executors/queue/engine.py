@@ -10,6 +10,8 @@ would lie for hours. Here every worker does it four times in a lease.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +19,7 @@ from mailblast.errors import UsageError
 from mailblast.executors.queue.store import INSTALL, QueueAwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mailblast.executors.queue.store import Store
 
@@ -94,6 +96,12 @@ class Engine:
         with self._store.told():
             self._broker.enqueue(message)
 
+    def put_all(self, token: str, sequences: Sequence[int], priority: int) -> None:
+        """Put batches as ``put()`` does; the server is waited for once."""
+        with self._together():
+            for sequence in sequences:
+                self.put(token, sequence, priority)
+
     def lease(self, limit: int) -> list[Lease]:
         """Take at most so many batches, the most urgent ones.
 
@@ -125,6 +133,12 @@ class Engine:
         """Say that a batch is done with."""
         self._end(lease, "ack")
 
+    def acknowledge_all(self, leases: Iterable[Lease]) -> None:
+        """Say that batches are done with; the server is waited for once."""
+        with self._together():
+            for lease in leases:
+                self.acknowledge(lease)
+
     def give_back(self, lease: Lease) -> None:
         """Put a batch back into its queue."""
         self._end(lease, "requeue")
@@ -144,6 +158,18 @@ class Engine:
                     self._requeue_orphans()
         finally:
             self._broker.looks_for_dead = False
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """Send the commands inside at the end, all at once; nothing may ask for their answers."""
+        scripts = self._broker.scripts
+        with self._store.told(), self._store.client.pipeline(transaction=False) as pipe:
+            self._broker.scripts = scripts | {"dispatch": functools.partial(scripts["dispatch"], client=pipe)}
+            try:
+                yield
+            finally:
+                self._broker.scripts = scripts
+            pipe.execute()
 
     def _end(self, lease: Lease, how: str) -> None:
         queue, message = QUEUES[lease.priority], lease.message

@@ -1,4 +1,8 @@
-"""The steps that Redis takes as one, in Lua."""
+"""The steps that Redis takes as one, in Lua.
+
+Ids travel as runs, ``7-9,12-12``: those of a batch follow each other in the list, nearly all, and a run is read or
+written in one go. A batch is stored as its runs in one line, and its rows after it.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +11,78 @@ from mailblast.executors.queue.states import ACCEPTED, FIRST_SLOT, IN_DOUBT, QUE
 __all__ = ["FIRST_SLOT", "SCRIPTS"]
 
 _STATE = f"""
-local function state(id)
-    local byte = redis.call('GETRANGE', KEYS[1], id, id)
-    if byte == '' then return 0 end
-    return string.byte(byte)
-end
--- The numbers in a line of their own, so that nobody needs to read the rows for them.
-local function batch_of(ids, rows)
-    return table.concat(ids, ',') .. '\\n[' .. table.concat(rows, ',') .. ']'
-end
-local function set(id, value) redis.call('SETRANGE', KEYS[1], id, string.char(value)) end
 local ACCEPTED, IN_DOUBT, QUEUED, SLOT = {ACCEPTED}, {IN_DOUBT}, {QUEUED}, {FIRST_SLOT}
-"""
-
-#: Ids with commas, and their rows, a line each -> number of the batch (0 for none), then those refused with their
-#: states. Whoever is settled otherwise than by being accepted is put again: the journal has said so.
-PUT = (
-    _STATE
-    + """
-local ids, rows, refused = {}, {}, {0}
-local next_row = string.gmatch(ARGV[2], '[^\\n]+')
-for id in string.gmatch(ARGV[1], '%d+') do
-    local now, row = state(id), next_row()
-    if now == ACCEPTED or now == QUEUED or now >= SLOT then
-        refused[#refused + 1] = id
-        refused[#refused + 1] = now
-    else
-        set(id, QUEUED)
-        ids[#ids + 1] = id
-        rows[#rows + 1] = row
+local RUN = '(%d+)%-(%d+)'
+local function size(first, last) return last - first + 1 end
+-- The bytes of a run; what the string is too short for is 0, as all that was never set.
+local function bytes_of(first, last)
+    local bytes = redis.call('GETRANGE', KEYS[1], first, last)
+    return bytes .. string.rep('\\0', size(first, last) - #bytes)
+end
+local function set(first, last, value)
+    redis.call('SETRANGE', KEYS[1], first, string.rep(string.char(value), size(first, last)))
+end
+-- Change each byte of a run; change() returns the new one, or nil to leave it.
+local function change_run(first, last, change)
+    local bytes = bytes_of(first, last)
+    for i = 1, #bytes do
+        local value = change(string.byte(bytes, i))
+        if value then set(first + i - 1, first + i - 1, value) end
     end
 end
-if #rows > 0 then
-    refused[1] = redis.call('INCR', KEYS[4])
-    redis.call('HSET', KEYS[2], refused[1], batch_of(ids, rows))
-    redis.call('SADD', KEYS[3], refused[1])
+"""
+
+#: Numbers of batches are never used again, not even by a server that has lost its memory: there may be workers that
+#: still have a batch from before, and would be taken to be done with the new one.
+_NUMBER = """
+local function next_number(counter)
+    if redis.call('EXISTS', counter) == 0 then
+        local time = redis.call('TIME')
+        redis.call('SET', counter, string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+    end
+    return string.format('%.0f', redis.call('INCR', counter))
 end
-return refused
+"""
+
+#: Runs and rows of a batch -> number of the batch, 0 where it was not put because of those that are queued, being sent
+#: to or served, who follow with their states. Whoever is settled otherwise than by being accepted is put again: the
+#: journal has said so.
+PUT = (
+    _STATE
+    + _NUMBER
+    + """
+local refused = {0}
+for first, last in string.gmatch(ARGV[1], RUN) do
+    local bytes = bytes_of(first, last)
+    if string.find(bytes, '[^%z]') then
+        for i = 1, #bytes do
+            local now = string.byte(bytes, i)
+            if now == ACCEPTED or now == QUEUED or now >= SLOT then
+                refused[#refused + 1] = first + i - 1
+                refused[#refused + 1] = now
+            end
+        end
+    end
+end
+if #refused > 1 then return refused end
+for first, last in string.gmatch(ARGV[1], RUN) do set(first, last, QUEUED) end
+local number = next_number(KEYS[4])
+redis.call('HSET', KEYS[2], number, ARGV[1] .. '\\n' .. ARGV[2])
+redis.call('SADD', KEYS[3], number)
+return {tonumber(number)}
 """
 )
 
-#: Token, priority, delay in ms, ids and rows of those who were refused for now and are queued still.
+#: Token, priority, delay in ms, runs and rows of those who were refused for now and are queued still.
 PUT_LATER = (
-    _STATE
+    _NUMBER
     + """
-local ids, rows = {}, {}
-for i = 4, #ARGV, 2 do
-    if state(ARGV[i]) == QUEUED then
-        ids[#ids + 1] = ARGV[i]
-        rows[#rows + 1] = ARGV[i + 1]
-    end
-end
-if #rows > 0 then
-    local batch = redis.call('INCR', KEYS[3])
-    redis.call('HSET', KEYS[2], batch, batch_of(ids, rows))
-    local time = redis.call('TIME')
-    local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
-    redis.call('ZADD', KEYS[4], due, ARGV[1] .. ':' .. batch .. ':' .. ARGV[2])
-end
-return #rows
+local batch = next_number(KEYS[2])
+redis.call('HSET', KEYS[1], batch, ARGV[4] .. '\\n' .. ARGV[5])
+local time = redis.call('TIME')
+local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
+redis.call('ZADD', KEYS[3], due, ARGV[1] .. ':' .. batch .. ':' .. ARGV[2])
+return tonumber(batch)
 """
 )
 
@@ -82,15 +99,15 @@ end
 return due
 """
 
-#: Number of a batch -> its rows and their states, nil where it is finished.
+#: Number of a batch -> the campaign's state, the rows of the batch and their states; no rows where it is finished.
 READ = (
     _STATE
     + """
-local batch = redis.call('HGET', KEYS[2], ARGV[1])
-if not batch then return nil end
+local campaign, batch = redis.call('HGET', KEYS[3], 'state') or '', redis.call('HGET', KEYS[2], ARGV[1])
+if not batch then return {campaign} end
 local states, ends = {}, string.find(batch, '\\n', 1, true)
-for id in string.gmatch(string.sub(batch, 1, ends), '%d+') do states[#states + 1] = string.char(state(id)) end
-return {string.sub(batch, ends + 1), table.concat(states)}
+for first, last in string.gmatch(string.sub(batch, 1, ends), RUN) do states[#states + 1] = bytes_of(first, last) end
+return {campaign, string.sub(batch, ends + 1), table.concat(states)}
 """
 )
 
@@ -100,74 +117,100 @@ DROP = (
     + """
 local batch = redis.call('HGET', KEYS[2], ARGV[1])
 if not batch then return 0 end
-for id in string.gmatch(string.sub(batch, 1, string.find(batch, '\\n', 1, true)), '%d+') do
-    if state(id) == QUEUED then set(id, 0) end
+for first, last in string.gmatch(string.sub(batch, 1, string.find(batch, '\\n', 1, true)), RUN) do
+    change_run(first, last, function(now) if now == QUEUED then return 0 end end)
 end
 return redis.call('HDEL', KEYS[2], ARGV[1])
 """
 )
 
 #: One turn of a worker, in one step: KEYS ledger, outcomes, groups; ARGV own slot, worker id, number of the group,
-#: outcomes that are final, those to be tried again, how many marks, the marked ids, then pairs of id and state.
+#: outcomes that are final, those to be tried again, runs of the states that follow from them, each with its state
+#: behind a colon, runs that are marked.
 #: Marks are set all or none: what is returned are those that are somebody else's, none where all are set.
 #: A group that was told before changes nothing: its answer was lost.
 TURN = (
     _STATE
     + """
-local slot, marks = tonumber(ARGV[1]), tonumber(ARGV[6])
-local known = ARGV[3] ~= '' and tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or 0) >= tonumber(ARGV[3])
-if ARGV[3] ~= '' and not known then
-    for i = 7 + marks, #ARGV, 2 do
-        local now, value = state(ARGV[i]), tonumber(ARGV[i + 1])
-        if value == QUEUED then
-            if now == slot then set(ARGV[i], QUEUED) end
-        elseif now ~= ACCEPTED then
-            set(ARGV[i], value)
+local slot, group = tonumber(ARGV[1]), ARGV[3]
+if group ~= '' and tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or 0) < tonumber(group) then
+    for first, last, state in string.gmatch(ARGV[6], RUN .. ':(%d+)') do
+        local value = tonumber(state)
+        if value == ACCEPTED then
+            set(first, last, ACCEPTED)
+        elseif value == QUEUED then
+            change_run(first, last, function(now) if now == slot then return QUEUED end end)
+        else
+            change_run(first, last, function(now) if now ~= ACCEPTED then return value end end)
         end
     end
     if ARGV[4] ~= '' then redis.call('XADD', KEYS[2], '*', 'o', ARGV[4]) end
     if ARGV[5] ~= '' then redis.call('XADD', KEYS[2], '*', 'r', ARGV[5]) end
-    redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+    redis.call('HSET', KEYS[3], ARGV[2], group)
 end
 local refused = {}
-for i = 7, 6 + marks do
-    local now = state(ARGV[i])
-    if now ~= QUEUED and now ~= slot then refused[#refused + 1] = ARGV[i] end
+for first, last in string.gmatch(ARGV[7], RUN) do
+    local bytes = bytes_of(first, last)
+    for i = 1, #bytes do
+        local now = string.byte(bytes, i)
+        if now ~= QUEUED and now ~= slot then refused[#refused + 1] = first + i - 1 end
+    end
 end
 if #refused == 0 then
-    for i = 7, 6 + marks do set(ARGV[i], slot) end
+    for first, last in string.gmatch(ARGV[7], RUN) do set(first, last, slot) end
 end
 return refused
 """
 )
 
-#: Pairs of id and final state -> how many were not known.
+#: Runs and their final states -> how many were not known.
 RESTORE = (
     _STATE
     + """
 local told = 0
-for i = 1, #ARGV, 2 do
-    local now, value = state(ARGV[i]), tonumber(ARGV[i + 1])
-    if now ~= value and (value == ACCEPTED or now == 0) then
-        set(ARGV[i], value)
-        told = told + 1
-    end
+for first, last, state in string.gmatch(ARGV[1], RUN .. ':(%d+)') do
+    local value = tonumber(state)
+    change_run(first, last, function(now)
+        if now ~= value and (value == ACCEPTED or now == 0) then
+            told = told + 1
+            return value
+        end
+    end)
 end
 return told
 """
 )
 
-#: Outcomes, then the ids of those in doubt.
+#: Outcomes, then the runs of those in doubt.
 SETTLE = (
     _STATE
     + """
-for i = 2, #ARGV do
-    if state(ARGV[i]) >= SLOT then set(ARGV[i], IN_DOUBT) end
+for first, last in string.gmatch(ARGV[2], RUN) do
+    change_run(first, last, function(now) if now >= SLOT then return IN_DOUBT end end)
 end
 redis.call('XADD', KEYS[2], '*', 'o', ARGV[1])
 return 0
 """
 )
+
+#: Number of the last entry that is in the journal, or nothing; how many entries -> number of the last of them, the
+#: outcomes that are final, and those that are to be tried again; nothing where there are none.
+#: Only the oldest are ever taken, so all up to the last one have been.
+TAKE_HOME = """
+if ARGV[1] ~= '' then
+    local milliseconds, sequence = string.match(ARGV[1], '(%d+)-(%d+)')
+    redis.call('XTRIM', KEYS[1], 'MINID', milliseconds .. '-' .. sequence + 1)
+end
+if ARGV[2] == '0' then return {} end
+local entries = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', ARGV[2])
+if #entries == 0 then return {} end
+local outcomes = {o = {}, r = {}}
+for _, entry in ipairs(entries) do
+    local of_kind = outcomes[entry[2][1]]
+    of_kind[#of_kind + 1] = entry[2][2]
+end
+return {entries[#entries][1], table.concat(outcomes.o, ','), table.concat(outcomes.r, ',')}
+"""
 
 #: Worker id and what it tells.
 SEEN = """
@@ -184,5 +227,6 @@ SCRIPTS = {
     "turn": TURN,
     "restore": RESTORE,
     "settle": SETTLE,
+    "take_home": TAKE_HOME,
     "seen": SEEN,
 }

@@ -9,49 +9,42 @@ Keys, all below ``mailblast:``
     blob:<hash>           list: an attachment in pieces
     <token>:info          hash: name, state, document, complete, rows, priority
     <token>:ledger        string: one byte for each recipient, by its number
-    <token>:batches       hash: batch number -> JSON array of rows; a batch is there until it is finished
+    <token>:batches       hash: batch number -> runs of its ids, a line feed, JSON array of its rows; it is there until
+                          it is finished
     <token>:unput         set: batches that may not have reached the engine
     <token>:sequence      counter of batches
-    <token>:outcomes      stream: o=outcomes that are final, r=of those that are to be tried again
+    <token>:outcomes      stream: o=outcomes that are final, or r=of those that are to be tried again; see outcomes.py
     <token>:groups        hash: worker id -> number of its last group of outcomes
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mailblast.errors import JournalError, UsageError
 from mailblast.executors.queue import scripts
-from mailblast.executors.queue.server_url import away, client_settings, tls_trouble
+from mailblast.executors.queue.rows import decode_rows, encode_rows
+from mailblast.executors.queue.runs import runs_by_state, runs_of
+from mailblast.executors.queue.server import INSTALL, QueueAwayError, QueueError, Server
 from mailblast.executors.queue.states import QUEUED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mailblast.model.message import StreamedPart
+    from mailblast.model.recipient import Claim
+
+__all__ = ["INSTALL", "PREFIX", "Arrived", "Found", "Put", "QueueAwayError", "QueueError", "Store", "encoded_pieces"]
 
 PREFIX = "mailblast:"
-#: A server that does not answer for so long is away.
-TIMEOUT_S = 5.0
-INSTALL = "Install it: pip install 'mailblast[queue]'"
-OLDEST = (7, 0)
 #: Ids told to one script at once.
 IDS_AT_ONCE = 2_000
-#: A clock that is further off than this lets leases end early or late.
-MAX_SKEW_S = 5.0
+#: Turns of workers whose outcomes are taken home at once.
+ENTRIES_AT_ONCE = 1_000
 #: What is over, and attachments that nobody has queued again, go after so long.
 KEPT_S = 7 * 86_400
 BLOB_KEPT_S = 30 * 86_400
-
-
-class QueueError(JournalError):
-    """The queue's server cannot be reached or used. Nothing is lost; work goes on when it is back."""
-
-
-class QueueAwayError(QueueError):
-    """The server does not answer for now."""
 
 
 class Put(NamedTuple):
@@ -63,111 +56,32 @@ class Put(NamedTuple):
     refused: dict[int, int]
 
 
-class Store:
-    """A client of the queue's server. Safe to use from several threads.
+class Found(NamedTuple):
+    """What is known of a batch."""
 
-    Args:
-        url: ``redis://`` or ``rediss://``, with its password.
-        shown: The same without anything secret, for messages.
-        timeout_s: For connecting and for each answer.
+    #: Of its campaign; empty where that is gone.
+    state: str
+    claims: list[Claim]
+    #: The byte of each claim.
+    states: bytes
 
-    Raises:
-        UsageError: The packages are missing, or the URL is none.
-    """
+    @property
+    def queued(self) -> list[Claim]:
+        """Return those who are to be sent to."""
+        return [claim for claim, state in zip(self.claims, self.states, strict=True) if state == QUEUED]
 
-    def __init__(self, url: str, shown: str, timeout_s: float = TIMEOUT_S) -> None:
-        try:
-            import redis  # noqa: PLC0415 - in the extra "queue"
-        except ImportError as error:
-            raise UsageError("--queue redis://… needs the package redis.", fix=INSTALL) from error
-        self.shown = shown
-        self._redis = redis
-        place, settings = client_settings(url)
-        settings |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-        try:
-            self.client: Any = redis.Redis.from_url(place, retry=None, health_check_interval=0, **settings)
-        except ValueError:
-            # What is wrong with it may be, and would show, a part of the password.
-            raise UsageError(
-                f"The queue's URL {shown} cannot be used.", fix="Write it like redis://host:6379/0."
-            ) from None
-        self._scripts = {name: self.client.register_script(text) for name, text in scripts.SCRIPTS.items()}
 
-    @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn the client's errors into ours, in the user's words."""
-        errors = self._redis.exceptions
-        try:
-            yield
-        except (errors.AuthenticationError, errors.NoPermissionError) as error:
-            raise QueueError(
-                f"The queue at {self.shown} refuses the login: {error}.",
-                fix="Set MAILBLAST_QUEUE to the URL with user and password: rediss://user:password@host.",
-            ) from error
-        except (errors.ConnectionError, errors.TimeoutError, OSError) as error:
-            trouble = tls_trouble(self.shown, error) or away(self.shown, error)
-            raise QueueAwayError(trouble.text, fix=trouble.fix) from error
-        except errors.OutOfMemoryError as error:
-            raise QueueAwayError(
-                f"The queue at {self.shown} is out of memory.", fix="Give Redis more (maxmemory), or end a campaign."
-            ) from error
-        except errors.ResponseError as error:
-            if "OOM" in str(error) or "MISCONF" in str(error) or "LOADING" in str(error) or "READONLY" in str(error):
-                raise QueueAwayError(f"The queue at {self.shown} takes nothing: {error}.") from error
-            if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
-                raise QueueError(
-                    f"The queue at {self.shown} refuses the login: {error}.",
-                    fix="Set MAILBLAST_QUEUE to the URL with user and password: rediss://user:password@host.",
-                ) from error
-            raise QueueError(f"The queue at {self.shown} cannot be used: {error}.") from error
+class Arrived(NamedTuple):
+    """Outcomes that are at the server, as text; the oldest ones."""
 
-    def run(self, name: str, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """Run one of our scripts.
+    #: Names the last entry of the stream that is in it.
+    last: str
+    final: bytes
+    again: bytes
 
-        Raises:
-            QueueError: The server is away or refuses.
-        """
-        with self.told():
-            return self._scripts[name](keys=keys, args=args)
 
-    def check_server(self, now_s: float) -> list[str]:
-        """Look at the server; return what its operator should know.
-
-        Args:
-            now_s: This machine's time of day.
-
-        Raises:
-            UsageError: It is too old, evicts data, or is a cluster.
-            QueueError: It cannot be reached.
-        """
-        with self.told():
-            server = self.client.info()
-            seconds, micros = self.client.time()
-        version = tuple(int(part) for part in str(server["redis_version"]).split(".")[:2])
-        where = f"The Redis at {self.shown}"
-        if version < OLDEST:
-            raise UsageError(f"{where} is version {server['redis_version']}.", fix="Use version 7 or newer.")
-        if server.get("redis_mode") == "cluster":
-            raise UsageError(f"{where} is a cluster.", fix="Use a single server, with a replica if need be.")
-        policy = server.get("maxmemory_policy", "noeviction")
-        if policy != "noeviction":
-            raise UsageError(
-                f"{where} throws data away when its memory is full (maxmemory-policy {policy}), and so would mail "
-                "people twice.",
-                fix="Set maxmemory-policy noeviction.",
-            )
-        notices = []
-        if not server.get("aof_enabled"):
-            notices.append(
-                f"{where} keeps no append-only file: if it is restarted, queued mail is lost and what was just sent "
-                "may be sent twice. Set appendonly yes, and appendfsync always."
-            )
-        skew = abs(seconds + micros / 1e6 - now_s)
-        if skew > MAX_SKEW_S:
-            notices.append(
-                f"The clock here and that of {self.shown} differ by {skew:,.0f} s. Limits keep to the server's."
-            )
-        return notices
+class Store(Server):
+    """What the server holds for campaigns. Safe to use from several threads; see ``Server`` for how it is made."""
 
     # Campaigns.
 
@@ -222,32 +136,36 @@ class Store:
 
     # Batches.
 
-    def put(self, token: str, rows: Sequence[tuple[int, str]]) -> Put:
-        """Store a batch of those who are not queued, being sent or served already.
-
-        Args:
-            token: The campaign's.
-            rows: Recipients' numbers, and their rows as JSON.
-        """
-        sequence, *refused = self.run(
-            "put",
-            _keys(token, "ledger", "batches", "unput", "sequence"),
-            # Two long arguments: the client takes some 5 µs for each one.
-            [",".join(str(claim_id) for claim_id, _ in rows), "\n".join(row for _, row in rows)],
+    def put(self, token: str, batches: Sequence[Sequence[Claim]]) -> list[Put]:
+        """Store batches of those who are not queued, being sent to or served already."""
+        keys = _keys(token, "ledger", "batches", "unput", "sequence")
+        answers = self.run_all(
+            "put", [(keys, [runs_of([claim.id for claim in claims]), encode_rows(claims)]) for claims in batches]
         )
-        return Put(int(sequence), dict(zip(map(int, refused[::2]), map(int, refused[1::2]), strict=True)))
+        puts = []
+        for claims, (sequence, *pairs) in zip(batches, answers, strict=True):
+            refused = dict(zip(pairs[::2], pairs[1::2], strict=True))
+            rest = [claim for claim in claims if claim.id not in refused] if refused else []
+            if rest:
+                (put,) = self.put(token, [rest])
+                puts.append(Put(put.sequence, refused | put.refused))
+            else:
+                puts.append(Put(sequence, refused))
+        return puts
 
-    def put_was_heard(self, token: str, sequence: int) -> None:
-        """Say that a batch has reached the engine."""
-        with self.told():
-            self.client.srem(_key(token, "unput"), sequence)
+    def put_was_heard(self, token: str, *sequences: int) -> None:
+        """Say that batches have reached the engine."""
+        if sequences:
+            with self.told():
+                self.client.srem(_key(token, "unput"), *sequences)
 
-    def put_later(self, token: str, rows: Sequence[tuple[int, str]], delay_s: float, priority: int) -> None:
+    def put_later(self, token: str, claims: Sequence[Claim], delay_s: float, priority: int) -> None:
         """Store a batch of those who are to be tried again."""
+        runs = runs_of([claim.id for claim in claims])
         self.run(
             "put_later",
-            [*_keys(token, "ledger", "batches", "sequence"), f"{PREFIX}delayed"],
-            [token, priority, round(delay_s * 1000), *_flat(rows)],
+            [*_keys(token, "batches", "sequence"), f"{PREFIX}delayed"],
+            [token, priority, round(delay_s * 1000), runs, encode_rows(claims)],
         )
 
     def delay(self, token: str, sequence: int, priority: int, delay_s: float) -> None:
@@ -279,18 +197,22 @@ class Store:
                 pipe.hlen(_key(token, "batches"))
             return sum(pipe.execute())
 
-    def read_batch(self, token: str, sequence: int) -> tuple[list[list[Any]], bytes] | None:
-        """Return the rows of a batch and the byte of each; None where it is finished."""
-        found = self.run("read", _keys(token, "ledger", "batches"), [sequence])
-        if found is None:
-            return None
-        payload, states = found
-        return json.loads(payload), states
+    def read_batches(self, batches: Sequence[tuple[str, int]]) -> list[Found]:
+        """Return what is known of batches by token and number; one that is finished has no claims."""
+        answers = self.run_all(
+            "read", [(_keys(token, "ledger", "batches", "info"), [sequence]) for token, sequence in batches]
+        )
+        return [
+            Found(state.decode(), decode_rows(rows[0]) if rows else [], rows[1] if rows else b"")
+            for state, *rows in answers
+        ]
 
-    def finish_batch(self, token: str, sequence: int) -> None:
-        """Forget a batch whose recipients all have an outcome, or are somebody else's."""
-        with self.told():
-            self.client.hdel(_key(token, "batches"), sequence)
+    def finish_batches(self, batches: Iterable[tuple[str, int]]) -> None:
+        """Forget batches whose recipients all have an outcome, or are somebody else's."""
+        with self.told(), self.client.pipeline(transaction=False) as pipe:
+            for token, sequence in batches:
+                pipe.hdel(_key(token, "batches"), sequence)
+            pipe.execute()
 
     def drop_batch(self, token: str, sequence: int) -> None:
         """Forget a batch of a cancelled campaign; who of it is still queued is no longer."""
@@ -307,15 +229,13 @@ class Store:
 
     def restore(self, token: str, states: Iterable[tuple[int, int]]) -> int:
         """Tell the ledger final states that the journal has, after a loss of the server's memory; return how many."""
-        told = 0
-        group: list[int] = []
-        for pair in states:
-            group += pair
-            if len(group) >= 2 * IDS_AT_ONCE:
-                told += int(self.run("restore", _keys(token, "ledger"), group))
-                group = []
-        if group:
-            told += int(self.run("restore", _keys(token, "ledger"), group))
+        keys, told = _keys(token, "ledger"), 0
+        pairs = iter(states)
+        while some := list(itertools.islice(pairs, IDS_AT_ONCE)):
+            ids: dict[int, list[int]] = {}
+            for claim_id, state in some:
+                ids.setdefault(state, []).append(claim_id)
+            told += int(self.run("restore", keys, [runs_by_state(ids)]))
         return told
 
     def settle(self, token: str, dead_slots: Iterable[int], make_payload: Any) -> int:
@@ -330,7 +250,7 @@ class Store:
         ids = [claim_id for claim_id, state in self.sending(token) if state in dead]
         for start in range(0, len(ids), IDS_AT_ONCE):
             some = ids[start : start + IDS_AT_ONCE]
-            self.run("settle", _keys(token, "ledger", "outcomes"), [make_payload(some), *some])
+            self.run("settle", _keys(token, "ledger", "outcomes"), [make_payload(some), runs_of(some)])
         return len(ids)
 
     def sending(self, token: str) -> Iterator[tuple[int, int]]:
@@ -355,17 +275,21 @@ class Store:
 
     # Outcomes.
 
-    def read_outcomes(self, token: str, limit: int = 100) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Return the oldest entries of the stream; they stay there."""
-        with self.told():
-            entries: list[tuple[bytes, dict[bytes, bytes]]] = self.client.xrange(_key(token, "outcomes"), count=limit)
-        return entries
+    def take_outcomes(self, token: str, done: str = "", limit: int = ENTRIES_AT_ONCE) -> Arrived | None:
+        """Return the oldest outcomes; they stay there until they are done with. None where there are none.
 
-    def drop_outcomes(self, token: str, entries: Sequence[bytes]) -> None:
-        """Remove entries that are in the journal."""
-        if entries:
-            with self.told():
-                self.client.xdel(_key(token, "outcomes"), *entries)
+        Args:
+            token: The campaign's.
+            done: ``last`` of what was taken before and is in the journal by now: all up to there is removed.
+            limit: Entries of the stream, of a turn of a worker each; 0 for none.
+        """
+        found = self.run("take_home", _keys(token, "outcomes"), [done, limit])
+        return Arrived(found[0].decode(), found[1], found[2]) if found else None
+
+    def has_outcomes(self, token: str) -> bool:
+        """Return whether there are outcomes."""
+        with self.told():
+            return bool(self.client.xlen(_key(token, "outcomes")))
 
     # Workers.
 
@@ -427,10 +351,6 @@ class Store:
                 piece = self.client.lindex(f"{PREFIX}blob:{name}", index)
             yield piece
 
-    def close(self) -> None:
-        """Close all connections."""
-        self.client.close()
-
 
 def encoded_pieces(encoded: bytes | StreamedPart) -> Iterator[bytes]:
     """Yield an attachment in pieces of about 64 KB."""
@@ -446,10 +366,6 @@ def _key(token: str, name: str) -> str:
 
 def _keys(token: str, *names: str) -> list[str]:
     return [_key(token, name) for name in names]
-
-
-def _flat(rows: Sequence[tuple[int, str]]) -> list[Any]:
-    return [value for row in rows for value in row]
 
 
 def _member(member: bytes) -> tuple[str, str, str]:

@@ -17,10 +17,10 @@ from mailblast.executors.queue.blobs import FolderBlobs
 from mailblast.executors.queue.carrier import Carrier
 from mailblast.executors.queue.document import from_document
 from mailblast.executors.queue.includes import unpack_files
-from mailblast.executors.queue.ledger import LeaseLostError, Ledger, Spool, Wire, tell_group
-from mailblast.executors.queue.rows import decode_row, encode_row
-from mailblast.executors.queue.states import QUEUED
+from mailblast.executors.queue.ledger import Ledger
+from mailblast.executors.queue.spool import Spool, tell_group
 from mailblast.executors.queue.store import QueueAwayError, QueueError
+from mailblast.executors.queue.wire import LeaseLostError, Wire
 from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Batch, Claim
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mailblast.delivery.pace import Pace
     from mailblast.executors.queue.document import Delivery
     from mailblast.executors.queue.engine import Engine, Lease
-    from mailblast.executors.queue.store import Store
+    from mailblast.executors.queue.store import Found, Store
     from mailblast.model.campaign import Campaign, Keys
     from mailblast.providers.provider import Provider
 
@@ -158,6 +158,9 @@ class Worker:
         self._opening: dict[str, asyncio.Task[Lane]] = {}
         self._carriers: dict[object, tuple[Carrier, contextlib.AsyncExitStack]] = {}
         self._active: set[asyncio.Task[None]] = set()
+        #: Batches that are here, and those of them that are done and not acknowledged yet.
+        self._own: set[tuple[str, int]] = set()
+        self._done: list[Lease] = []
         self._told: set[str] = set()
         self._unput: dict[str, set[int]] = {}
         #: Set while the server answers.
@@ -231,26 +234,23 @@ class Worker:
                 await self._first_of(self._present.wait())
                 continue
             free = self._settings.concurrency - len(self._active)
-            leases: list[Lease] = []
-            if free > 0 and self.stopped is None:
-                try:
-                    leases = await self._by_engine(self._engine.lease, free)
-                except QueueError as error:
-                    self._lost(error)
-                    continue
-            for lease in leases:
-                task = asyncio.create_task(self._handle(lease))
+            try:
+                leased = await self._exchange(free)
+            except QueueError as error:
+                self._lost(error)
+                continue
+            for lease, found in leased:
+                task = asyncio.create_task(self._handle(lease, found))
                 self._active.add(task)
                 task.add_done_callback(self._handled)
-            if leases:
+            if leased:
                 idle_s = IDLE_S[0]
+                await self._until_some_are_done()
             elif self._settings.once and not self._active and idle_s >= IDLE_S[1]:
                 await self._turn_aside()
                 return
-            elif free <= 0:
-                await self._first_of(asyncio.wait(self._active, return_when=asyncio.FIRST_COMPLETED))
             else:
-                await self._first_of(asyncio.sleep(idle_s))
+                await self._rest(idle_s)
                 idle_s = min(2 * idle_s, IDLE_S[1])
                 if not self._active and self._clock.monotonic() - self._idled_s >= ASIDE_S:
                     await self._turn_aside()
@@ -263,9 +263,27 @@ class Worker:
             self._lost(error)
         self._idled_s = self._clock.monotonic()
 
+    async def _until_some_are_done(self) -> None:
+        """Wait for half of the batches, so that several are acknowledged and leased together; for a while only."""
+        ends_s = self._clock.monotonic() + IDLE_S[1]
+        while 2 * len(self._active) > self._settings.concurrency and self.stopped is None:
+            left_s = ends_s - self._clock.monotonic()
+            if left_s <= 0:
+                return
+            await self._rest(left_s)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait until a batch is done, for so long at most."""
+        if self._active:
+            await self._first_of(asyncio.wait(self._active, timeout=seconds, return_when=asyncio.FIRST_COMPLETED))
+        else:
+            await self._first_of(asyncio.sleep(seconds))
+
     async def _drain(self) -> None:
         if self._active:
             await asyncio.wait(self._active, timeout=2 * DRAIN_S)
+        with contextlib.suppress(QueueError):
+            await self._exchange(0)
 
     async def _close(self) -> None:
         for lane in list(self._lanes.values()):
@@ -288,33 +306,75 @@ class Worker:
 
     # Batches.
 
-    async def _handle(self, lease: Lease) -> None:
+    async def _exchange(self, limit: int) -> list[tuple[Lease, Found | None]]:
+        """Acknowledge what is done; lease so many batches and read them."""
+        if limit <= 0 and not self._done:
+            return []
+        done, self._done = self._done, []
+        try:
+            if done:
+                for lane in self._lanes.values():
+                    # Their outcomes are known at the server before anything else forgets the batches.
+                    lane.ledger.barrier()
+            leased: list[tuple[Lease, Found | None]] = await self._by_engine(self._exchange_on_thread, done, limit)
+        finally:
+            self._done = done + self._done
+        return leased
+
+    def _exchange_on_thread(self, done: list[Lease], limit: int) -> list[tuple[Lease, Found | None]]:
+        store, engine = self._store, self._engine
+        if done:
+            store.finish_batches([(lease.token, lease.sequence) for lease in done])
+            engine.acknowledge_all(done)
+            self._own -= {(lease.token, lease.sequence) for lease in done}
+            done.clear()
+        leases = []
+        for lease in engine.lease(limit) if limit > 0 else ():
+            if (lease.token, lease.sequence) in self._own:
+                # Put twice, by somebody who did not hear that it had been put; or it is another one of this number,
+                # of a server that has lost its memory.
+                self._put_off(lease)
+            else:
+                self._own.add((lease.token, lease.sequence))
+                leases.append(lease)
+        try:
+            found: list[Found] = store.read_batches([(each.token, each.sequence) for each in leases]) if leases else []
+        except QueueAwayError:
+            # They are leased all the same, and are read when it is back.
+            return [(lease, None) for lease in leases]
+        return list(zip(leases, found, strict=True))
+
+    async def _handle(self, lease: Lease, found: Found | None) -> None:
         """See a batch through; whatever happens, it is acknowledged, given back, or left to its lease."""
         while True:
             try:
                 await self._until_present()
-                end = await self._deliver(lease)
+                end = await self._deliver(lease, found)
+                if end is None:
+                    self._done.append(lease)
+                    return
                 await self._by_engine(end, lease)
             except QueueError as error:
+                found = None
                 self._lost(error)
-                if self.stopped is not None:
-                    # Its lease will end.
-                    return
-                continue
+                if self.stopped is None:
+                    continue
+                # Its lease will end.
             except MailblastError as error:
                 self._tell(f"{error}")
                 self._hold(lease)
+            self._own.discard((lease.token, lease.sequence))
             return
 
-    async def _deliver(self, lease: Lease) -> Callable[[Lease], None]:
-        """Deliver a batch as far as possible; return what becomes of its lease."""
-        store, engine = self._store, self._engine
-        state = store.states([lease.token])[lease.token]
-        if state == "cancelled":
+    async def _deliver(self, lease: Lease, found: Found | None) -> Callable[[Lease], None] | None:
+        """Deliver a batch as far as possible; return what becomes of its lease, None where it is done."""
+        store = self._store
+        found = found or self._read(lease)
+        if found.state in {"", "cancelled"}:
+            # Nobody of it counts as queued any more, or could not be put again.
             store.drop_batch(lease.token, lease.sequence)
-        if state in {"", "cancelled"}:
-            return engine.acknowledge
-        if state == "paused":
+            return None
+        if found.state == "paused":
             return self._wait
         try:
             lane = await self._lane(lease.token)
@@ -325,35 +385,36 @@ class Worker:
             return self._put_off
         lane.batches += 1
         try:
-            return await self._deliver_by(lane, lease)
+            return await self._deliver_by(lane, lease, found)
         finally:
             lane.batches -= 1
             lane.used_s = self._clock.monotonic()
 
-    async def _deliver_by(self, lane: Lane, lease: Lease) -> Callable[[Lease], None]:
+    async def _deliver_by(self, lane: Lane, lease: Lease, found: Found) -> Callable[[Lease], None] | None:
         while self.stopped is None:
-            found = self._store.read_batch(lease.token, lease.sequence)
-            claims = [decode_row(row) for row, state in zip(*found, strict=True) if state == QUEUED] if found else []
+            claims = found.queued
             if not claims:
-                if found:
-                    self._store.finish_batch(lease.token, lease.sequence)
-                return self._engine.acknowledge
+                return None
             self._renew(lane)
             pipeline = lane.pipeline
             outcomes = await pipeline.deliver_batch(Batch(-1, tuple(claims)))
             await self._until_present()
-            lane.ledger.barrier()
             self._try_later(lane, claims, outcomes)
             if all(outcome.state is not State.UNSENT for outcome in outcomes):
-                self._store.finish_batch(lease.token, lease.sequence)
                 self.delivered_batches += 1
-                return self._engine.acknowledge
+                return None
+            lane.ledger.barrier()
             if lane.held or not isinstance(pipeline.stopped, QueueError):
                 break
-        if lane.held == "paused" and self.stopped is None:
-            return self._wait
+            found = self._read(lease)
         # Who looks next at what is cancelled drops it.
-        return self._engine.give_back if lane.held or self.stopped is not None else self._put_off
+        if self.stopped is not None or lane.held == "cancelled":
+            return self._engine.give_back
+        return self._wait if lane.held else self._put_off
+
+    def _read(self, lease: Lease) -> Found:
+        (found,) = self._store.read_batches([(lease.token, lease.sequence)])
+        return found
 
     def _put_off(self, lease: Lease, delay_s: float = HOLD_S) -> None:
         self._store.delay(lease.token, lease.sequence, lease.priority, delay_s)
@@ -367,15 +428,16 @@ class Worker:
             self._put_off(lease)
 
     def _try_later(self, lane: Lane, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
-        rows = []
+        later = []
         delay_s = 0.0
-        for claim, outcome in zip(claims, outcomes, strict=True):
+        for claim, outcome in zip(claims, outcomes, strict=True) if lane.delays else ():
             delay = lane.delays.pop(claim.id, None)
             if delay is not None and outcome.state is State.DEFERRED:
-                rows.append((claim.id, encode_row(claim._replace(attempts=outcome.attempts))))
+                later.append(claim._replace(attempts=outcome.attempts))
                 delay_s = max(delay_s, delay)
-        if rows:
-            self._store.put_later(lane.campaign.token, rows, delay_s, lane.delivery.priority)
+        if later:
+            lane.ledger.barrier()
+            self._store.put_later(lane.campaign.token, later, delay_s, lane.delivery.priority)
 
     def _is_tried_again(self, delivery: Delivery, delays: dict[int, float], outcome: Outcome) -> bool:
         """Return whether a deferred recipient is tried again within the campaign's patience; note when."""

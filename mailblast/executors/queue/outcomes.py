@@ -1,0 +1,58 @@
+"""Outcomes as they travel: JSON arrays as in the journal's segments, without checksums, commas between them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from mailblast.journal.codes import STATES
+from mailblast.journal.records import encode_outcome
+from mailblast.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mailblast.model.recipient import Claim
+
+#: Characters of a segment's line before its JSON.
+CHECKSUM = 9
+
+
+def to_text(outcome: Outcome) -> str:
+    """Return an outcome as one JSON array in ASCII."""
+    return encode_outcome(outcome)[CHECKSUM:-1].decode("ascii")
+
+
+def from_text(text: bytes, claims: Mapping[int, Claim]) -> Iterator[Outcome]:
+    """Yield outcomes from arrays with commas between them.
+
+    Args:
+        text: Any number of them; parsed together, in half the time.
+        claims: Say whose they are, by number, where that is known.
+    """
+    for (
+        _, claim_id, code, time_us, reply, attempts, duration_us, digest, enhanced, said, by, by_id, fields
+    ) in json.loads(b"[%b]" % text):  # fmt: skip
+        claim = claims.get(claim_id)
+        if claim is None:
+            row, key, address = 0, "", ""
+        else:
+            row, key, address, _, _ = claim.recipient
+        yield Outcome(
+            claim_id,
+            key,
+            address,
+            row,
+            STATES[code],
+            time_us / 1e6,
+            by,
+            reply,
+            enhanced,
+            said,
+            attempts,
+            duration_us / 1e6,
+            "",
+            by_id,
+            digest,
+            fields,
+        )
