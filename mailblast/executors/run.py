@@ -229,6 +229,8 @@ class CampaignRun:
 
     async def _second_tries(self) -> None:
         """Try deferred recipients again while this run has patience."""
+        if self._settings.retry_for_s <= 0:
+            return
         deadline = self._started_s + self._settings.retry_for_s
         while self._executor.stopped is None:
             due_s = self._journal.next_due_s()
