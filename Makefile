@@ -70,7 +70,7 @@ test-servers: $(NODE)/installed
 	  else echo "Not all of $(DEBIAN) are installed; some tests will be skipped."; fi; }
 
 test: $(VENV)/installed-dev test-servers
-	@NODE_PATH=$(CURDIR)/$(NODE)/node_modules $(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= NODE_PATH=$(CURDIR)/$(NODE)/node_modules $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
