@@ -55,8 +55,9 @@ def times_of(server: FaultServer, domain: str = "") -> list[float]:
     return sorted(each.time_s for each in server.taken if each.recipient.endswith(domain))
 
 
-def most_in_a_second(times: list[float]) -> int:
-    return max(bisect_left(times, moment + 1.0) - index for index, moment in enumerate(times))
+def most_in_a_second(times: list[float], jitter_s: float = 0.0) -> int:
+    """Return the largest number that arrived within a second, or that less what they may be late by on their way."""
+    return max(bisect_left(times, moment + 1.0 - jitter_s) - index for index, moment in enumerate(times))
 
 
 @pytest.mark.parametrize("words", [("--connections", "5"), ("--processes", "2")])
@@ -119,7 +120,7 @@ def test_nine_domains_finish_as_if_the_tenth_were_not_slow(processes: str, serve
     assert (0, {"accepted": len(addresses)}) == (run.code, run.counts)
     assert_everybody_once(server, addresses)
     slow, others = times_of(server, "slow.example"), times_of(server, "d9.example")
-    assert most_in_a_second(slow) <= 5
+    assert most_in_a_second(slow, jitter_s=0.02) <= 5
     assert slow[-1] - slow[0] > 2.5
     assert others[-1] < slow[0] + 2
 
