@@ -33,12 +33,18 @@ LOST_REPLY = "the connection broke after the message was complete and before the
 #: Claims of slow domains that are held in memory, about 1.5 KB each. Further ones go back to the journal, and are
 #: sent when the list is at its end, so that those who come after them in the list need not wait.
 MAX_PARKED = 5_000
+#: Outcomes alone wait so long for marks that share their round trip, where the log is a remote one. There is one for
+#: each connection at most, for its next mark takes it along; a kill meanwhile leaves these in doubt like all in flight.
+OUTCOMES_WAIT_S = 0.003
 #: How often it is looked whether what was slowed down has recovered.
 RECOVER_S = 1.0
 
 
 class Log(Protocol):
-    """Where marks and outcomes are kept: a journal's segment."""
+    """Where marks and outcomes are kept: a journal's segment, or the ledger of a queue."""
+
+    #: Whether ``commit()`` is a round trip to another machine.
+    is_remote: bool
 
     def begin(self, claim_id: int, digest: int, time_s: float) -> None:
         """Note that this message may be complete on the wire from now on."""
@@ -113,6 +119,7 @@ class Pipeline:
     ) -> None:
         self._compose = composer.compose
         self._log = log
+        self.commit_is_remote = log.is_remote
         self._pace = pace
         self._provider = provider_name
         self._clock = clock
@@ -442,7 +449,11 @@ class Pipeline:
         if not self._flush_due:
             self._flush_due = True
             # A provider that has marks to write in this turn schedules its commit first; it carries outcomes too.
-            asyncio.get_running_loop().call_soon(self._flush)
+            loop = asyncio.get_running_loop()
+            if self.commit_is_remote:
+                loop.call_later(OUTCOMES_WAIT_S, self._flush)
+            else:
+                loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Write outcomes that no mark of their turn carried to the file; they must not wait for one."""

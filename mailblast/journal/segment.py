@@ -41,6 +41,8 @@ class Segment:
         JournalError: The file cannot be made.
     """
 
+    is_remote = False
+
     def __init__(self, folder: Path, *, durable: bool = False, roll_at_bytes: int = ROLL_AT_BYTES) -> None:
         self._folder = folder
         self._durable = durable

@@ -43,6 +43,9 @@ class ProviderLimits(NamedTuple):
 class Deliveries(Protocol):
     """The messages that are to be sent now, as a provider sees them. Not thread-safe: used on the event loop only."""
 
+    #: Whether a commit is a round trip to another machine, which more messages may share.
+    commit_is_remote: bool
+
     def take(self) -> Message | None:
         """Return the next message whose time has come, or None where there is none right now."""
         ...

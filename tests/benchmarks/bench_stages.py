@@ -151,6 +151,8 @@ class Work:
 class Waiting:
     """The least that a provider can be fed from."""
 
+    commit_is_remote = False
+
     def __init__(self, messages: list[Message]) -> None:
         self._messages = messages[::-1]
         self.accepted = 0

@@ -66,6 +66,16 @@ async def test_pipelined_connection_holds_two_messages_at_most() -> None:
     assert deliveries.most_in_flight <= 6
 
 
+async def test_messages_leave_once_each_where_commits_are_gathered() -> None:
+    async with ScriptedSmtp() as server:
+        provider = provider_of(server.dsn, connections=5, messages_per_connection=7)
+        deliveries = ListDeliveries(messages(300), commit_is_remote=True)
+        await provider.deliver(deliveries)
+        await provider.close()
+    assert dict.fromkeys(range(1, 301), ACCEPTED) == deliveries.dispositions
+    assert 300 == len(server.messages)
+
+
 async def test_connection_is_replaced_after_its_share_of_messages() -> None:
     async with ScriptedSmtp() as server:
         provider = provider_of(server.dsn, connections=1, messages_per_connection=10)

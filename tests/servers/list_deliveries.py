@@ -65,9 +65,18 @@ class ListDeliveries:
         waiting: Handed out in this order.
         repeat: Whether a message that came back (not sent, or the connection's fault) is handed out again.
         stay_open: Wait for ``add()`` and ``close()`` instead of ending when the list is empty.
+        commit_is_remote: Whether a commit is said to be a round trip.
     """
 
-    def __init__(self, waiting: Iterable[Message], *, repeat: bool = False, stay_open: bool = False) -> None:
+    def __init__(
+        self,
+        waiting: Iterable[Message],
+        *,
+        repeat: bool = False,
+        stay_open: bool = False,
+        commit_is_remote: bool = False,
+    ) -> None:
+        self.commit_is_remote = commit_is_remote
         self._waiting = deque(waiting)
         self._repeat = repeat
         self._open = stay_open

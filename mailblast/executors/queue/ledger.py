@@ -36,6 +36,8 @@ class Ledger:
         may_retry: Returns whether a deferred recipient is tried again.
     """
 
+    is_remote = True
+
     def __init__(
         self, wire: Wire, spool: Spool, token: str, worker: str, slot: int, may_retry: Callable[[Outcome], bool]
     ) -> None:

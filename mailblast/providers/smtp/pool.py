@@ -169,8 +169,16 @@ class Pool:
     def schedule(self, connection: Connection) -> None:
         """Have a body written at the end of this turn of the loop, after one commit for all of them."""
         if not self._scheduled:
-            asyncio.get_running_loop().call_soon(self._flush)
+            is_remote = self._deliveries is not None and self._deliveries.commit_is_remote
+            asyncio.get_running_loop().call_soon(*((self._gather, 0) if is_remote else (self._flush,)))
         self._scheduled.append(connection)
+
+    def _gather(self, known: int) -> None:
+        """Let further turns of the loop share the commit, as long as each of them brings a body; no time passes."""
+        if len(self._scheduled) > known:
+            asyncio.get_running_loop().call_soon(self._gather, len(self._scheduled))
+        else:
+            self._flush()
 
     def idle(self, connection: Connection) -> None:
         """Keep a connection that has nothing to do, unless it leaves."""

@@ -11,7 +11,7 @@ from fakes import FakeClock
 from mailblast.clock import SystemClock
 from mailblast.delivery.composer import ContentChangedError
 from mailblast.delivery.pace import Pace, PaceSettings
-from mailblast.delivery.pipeline import Pipeline
+from mailblast.delivery.pipeline import OUTCOMES_WAIT_S, Pipeline
 from mailblast.delivery.retry import MAX_REQUEUES
 from mailblast.delivery.throttle import Rate
 from mailblast.errors import AccountError, JournalError, ProviderUnavailableError, RowFaultError
@@ -52,7 +52,8 @@ class OneLineComposer:
 class RecordingLog:
     """Keeps what is written, in order; fails from a given commit on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_remote: bool = False) -> None:
+        self.is_remote = is_remote
         self.lines: list[str] = []
         self.buffered: list[str] = []
         self.fails = False
@@ -73,9 +74,9 @@ class RecordingLog:
 class Bench:
     """A pipeline with everything around it visible."""
 
-    def __init__(self, *rates: Rate) -> None:
+    def __init__(self, *rates: Rate, is_remote: bool = False) -> None:
         self.clock = FakeClock()
-        self.log = RecordingLog()
+        self.log = RecordingLog(is_remote=is_remote)
         self.seen: list[Outcome] = []
         self.pipeline = Pipeline(
             OneLineComposer(),  # type: ignore[arg-type]  # stands in for rendering, which has its own tests
@@ -134,6 +135,22 @@ async def test_batch_outcomes_come_in_the_order_of_claims() -> None:
     assert outcomes[2].fields == {"email": "c@x.test"}
     assert outcomes[1].text == "column 'plan': is undefined"
     assert len(bench.seen) == 3
+
+
+async def test_outcome_waits_a_moment_for_marks_where_a_commit_is_a_round_trip() -> None:
+    bench = Bench(is_remote=True)
+    batch = bench.submit("a@x.test", "b@x.test")
+    await turn()
+    bench.send(OK)
+    await turn()
+    assert ["begin 1"] == bench.log.lines
+
+    bench.send(OK)
+    assert ["begin 1", "accepted 1", "begin 2"] == bench.log.lines
+    # Its timer is the earlier one, however late both are.
+    await asyncio.sleep(2 * OUTCOMES_WAIT_S)
+    assert "accepted 2" == bench.log.lines[-1]
+    await batch
 
 
 async def test_mark_is_on_file_before_and_outcome_after() -> None:

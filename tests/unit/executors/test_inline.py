@@ -31,6 +31,8 @@ class OneLineComposer:
 
 
 class NoLog:
+    is_remote = False
+
     def begin(self, claim_id: int, digest: int, time_s: float) -> None:
         pass
 
