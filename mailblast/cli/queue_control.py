@@ -52,8 +52,11 @@ def set_state(campaign: str, queue: str | None, state: str, settings: Settings, 
     from mailblast.cli.queue_home import store_for
 
     store = store_for(settings, url)
-    for token in _tokens(store, campaign):
-        store.set_state(token, state)
+    changed = [store.set_state(token, state) for token in _tokens(store, campaign)]
+    if not any(changed):
+        raise UsageError(
+            f"Campaign '{campaign}' is ended already.", fix="Run its bulk command again: that queues who is left."
+        )
     terminal.result(f"{campaign} {DONE[state].format(campaign)}")
     return ExitCode.OK
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailblast.message.mime import LONGEST_LINE
 from mailblast.message.mould import Mould
 from mailblast.model.message import QuotedContent
+from mailblast.render.environment import LARGEST_PART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,4 +65,8 @@ def moulding(renderer: Renderer) -> Moulding | None:
 
 
 def _mould(blanks: Blanks | None) -> Mould | None:
-    return None if blanks is None else Mould(blanks.pieces, blanks.places)
+    if blanks is None:
+        return None
+    if sum(map(len, blanks.pieces)) + LONGEST_LINE * len(blanks.places) > LARGEST_PART:
+        raise ValueError("So long that it depends on the values whether it is too long.")
+    return Mould(blanks.pieces, blanks.places)

@@ -125,7 +125,7 @@ def _broken(text: str) -> str:
     if not text:
         return ""
     encoded = _encoded(text).removesuffix("\r\n")
-    if len(encoded) - (encoded.rfind("\n") + 1) == LONGEST_LINE:
+    if len(encoded) - (encoded.rfind("\n") + 1) >= LONGEST_LINE:
         # Room for the break's own character: the last one moves on, and stands at the start of a line then.
         cut = at if (at := encoded.find("=", len(encoded) - 3)) >= 0 else len(encoded) - 1
         moved = "=2E" if encoded[cut:] == "." else encoded[cut:]

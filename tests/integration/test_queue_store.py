@@ -12,7 +12,7 @@ from mailblast.clock import SystemClock
 from mailblast.executors.queue.engine import NAMESPACE, Engine
 from mailblast.executors.queue.home import settle, take_home
 from mailblast.executors.queue.ledger import Ledger
-from mailblast.executors.queue.outcomes import from_text
+from mailblast.executors.queue.outcomes import from_text, to_text
 from mailblast.executors.queue.spool import Spool, tell_group
 from mailblast.executors.queue.states import ACCEPTED, CODES, FIRST_SLOT, QUEUED
 from mailblast.executors.queue.store import PREFIX, Found, Put, QueueAwayError, QueueError, Store
@@ -22,7 +22,7 @@ from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Claim, Recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from servers.redis_server import RedisServer
@@ -233,6 +233,30 @@ def test_dead_workers_messages_are_in_doubt_and_a_late_answer_settles_them(store
     first.ledger.barrier()
     assert {1: State.ACCEPTED} == home(store)
     assert ACCEPTED == byte(store, 1)
+
+
+def test_worker_that_was_only_slow_has_the_last_word_about_what_it_sent(store: Store, first: AWorker) -> None:
+    put(store, 1, 2)
+    first.begin(1)
+
+    def payload(ids: Sequence[int]) -> str:
+        # Told between the look at the ledger and the step that settles.
+        first.ledger.finish(an_outcome(1))
+        first.ledger.barrier()
+        return ",".join(to_text(an_outcome(each, State.IN_DOUBT)) for each in ids)
+
+    assert 0 == store.settle(TOKEN, [FIRST_SLOT], payload)
+    assert {1: State.ACCEPTED} == home(store)
+
+
+def test_ended_campaign_is_not_brought_back_by_resuming_it(store: Store) -> None:
+    assert not store.set_state(TOKEN, "paused")
+    store.begin_campaign(TOKEN, {"name": "c"})
+    assert store.set_state(TOKEN, "paused")
+    assert store.set_state(TOKEN, "cancelled")
+    assert store.set_state(TOKEN, "cancelled")
+    assert not store.set_state(TOKEN, "active")
+    assert {TOKEN: "cancelled"} == store.states([TOKEN])
 
 
 def test_server_that_has_lost_its_ledger_is_told_and_accepted_wins(store: Store) -> None:

@@ -116,6 +116,6 @@ def test_short_way_is_taken_for_plain_values() -> None:
     assert short_way.content({"a": 1}) is None
 
 
-@pytest.mark.parametrize("html", ["{{ a|upper }}", "{% if a %}x{% endif %}", "a\0{{ a }}"])
+@pytest.mark.parametrize("html", ["{{ a|upper }}", "{% if a %}x{% endif %}", "a\0{{ a }}", "w" * 1_999_990 + "{{ a }}"])
 def test_short_way_is_not_offered_for_what_only_the_long_way_can(html: str) -> None:
     assert moulding(Renderer(Template("t", "", "s", None, html))) is None

@@ -181,15 +181,18 @@ return told
 """
 )
 
-#: Outcomes, then the runs of those in doubt.
+#: Outcomes, then the runs of those in doubt -> 1, or 0 where one of them has been settled meanwhile; then nothing is
+#: done: their workers were only slow, and an outcome "in doubt" behind a better one would be the last word.
 SETTLE = (
     _STATE
     + """
 for first, last in string.gmatch(ARGV[2], RUN) do
-    change_run(first, last, function(now) if now >= SLOT then return IN_DOUBT end end)
+    local bytes = bytes_of(first, last)
+    for i = 1, #bytes do if string.byte(bytes, i) < SLOT then return 0 end end
 end
+for first, last in string.gmatch(ARGV[2], RUN) do set(first, last, IN_DOUBT) end
 redis.call('XADD', KEYS[2], '*', 'o', ARGV[1])
-return 0
+return 1
 """
 )
 
@@ -212,6 +215,14 @@ end
 return {entries[#entries][1], table.concat(outcomes.o, ','), table.concat(outcomes.r, ',')}
 """
 
+#: A state -> 1, or 0 where the campaign is gone or ended: nothing brings that back but queueing it again.
+SET_STATE = """
+local now = redis.call('HGET', KEYS[1], 'state')
+if not now or (now == 'cancelled' and ARGV[1] ~= now) then return 0 end
+redis.call('HSET', KEYS[1], 'state', ARGV[1])
+return 1
+"""
+
 #: Worker id and what it tells.
 SEEN = """
 local time = redis.call('TIME')
@@ -228,5 +239,6 @@ SCRIPTS = {
     "restore": RESTORE,
     "settle": SETTLE,
     "take_home": TAKE_HOME,
+    "set_state": SET_STATE,
     "seen": SEEN,
 }

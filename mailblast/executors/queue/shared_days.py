@@ -106,7 +106,9 @@ class DayCount(Daily):
         now = self._now_s()
         unit, oldest = self._units_that_count(now)
         try:
-            self._climb(unit)
+            if by > 0:
+                # What comes back after midnight begins no new day.
+                self._climb(unit)
             counted = int(self._count(keys=[self._key], args=[unit, oldest, self.cap, by, 2 * DAY_S])) == 1
         except QueueError:
             self._ready_s = now + AWAY_S

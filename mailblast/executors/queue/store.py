@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["INSTALL", "PREFIX", "Arrived", "Found", "Put", "QueueAwayError", "QueueError", "Store", "encoded_pieces"]
 
 PREFIX = "mailblast:"
+#: Looks for those who are to be declared in doubt: some may be settled by a slow worker between look and step.
+SETTLE_TRIES = 2
 #: Ids told to one script at once.
 IDS_AT_ONCE = 2_000
 #: Turns of workers whose outcomes are taken home at once.
@@ -114,10 +116,9 @@ class Store(Server):
             found = pipe.execute()
         return {token: (state or b"").decode() for token, state in zip(tokens, found, strict=True)}
 
-    def set_state(self, token: str, state: str) -> None:
-        """Pause a campaign, or let it go on."""
-        with self.told():
-            self.client.hset(_key(token, "info"), "state", state)
+    def set_state(self, token: str, state: str) -> bool:
+        """Pause a campaign, let it go on, or end it; return False where it is gone or ended already."""
+        return bool(self.run("set_state", [_key(token, "info")], [state]))
 
     def campaigns(self) -> list[str]:
         """Return the tokens of all campaigns."""
@@ -247,11 +248,14 @@ class Store(Server):
             make_payload: Returns the outcomes of some recipients, by number, as they stand in the stream.
         """
         dead = frozenset(dead_slots)
-        ids = [claim_id for claim_id, state in self.sending(token) if state in dead]
-        for start in range(0, len(ids), IDS_AT_ONCE):
-            some = ids[start : start + IDS_AT_ONCE]
-            self.run("settle", _keys(token, "ledger", "outcomes"), [make_payload(some), runs_of(some)])
-        return len(ids)
+        settled = 0
+        for _ in range(SETTLE_TRIES):
+            ids = [claim_id for claim_id, state in self.sending(token) if state in dead]
+            parts = [ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
+            for some in parts:
+                done = self.run("settle", _keys(token, "ledger", "outcomes"), [make_payload(some), runs_of(some)])
+                settled += len(some) if done else 0
+        return settled
 
     def sending(self, token: str) -> Iterator[tuple[int, int]]:
         """Yield number and byte of those who are being sent to."""
