@@ -12,6 +12,7 @@ from mailblast.cli.authenticity import authenticity_of, signed_by_us
 from mailblast.cli.child_process import make_spares
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
 from mailblast.cli.named_transports import named_transports
+from mailblast.cli.run_end import record_end
 from mailblast.clock import SystemClock
 from mailblast.errors import JournalError, MailblastError, UsageError
 from mailblast.journal.journal import Journal
@@ -141,20 +142,19 @@ class BulkJob:
         """Refuse what a provider would not take, by what is known of it by now."""
         check_total_size(self.attachments, provider.limits.size_bytes, provider=provider.name)
 
-    def record_end(self, journal: Journal, result: RunResult, snapshot: Snapshot) -> int:
+    def record_end(self, journal: Journal, result: RunResult, snapshot: Snapshot, code: int | None = None) -> int:
         """Record how the run ended and let the campaign go; return the exit code.
 
         Where that cannot be written, the outcomes are in the segments all the same, and the next run settles them.
+
+        Args:
+            journal: Open.
+            result: What came of the run.
+            snapshot: Of its monitor.
+            code: What the command is to end with; None for what follows from the outcomes.
         """
-        code = _exit_code(result)
-        ending = functools.partial(
-            journal.end_run,
-            counts=result.counts,
-            rows=result.rows,
-            exit_code=code,
-            whole_list=result.whole_list,
-            grade=snapshot.grade.letter,
-        )
+        code = _exit_code(result) if code is None else code
+        ending = functools.partial(record_end, journal, result, snapshot, code)
         # A full disk is told once: where it stopped the run, as the reason of that.
         is_told = isinstance(result.stopped, JournalError)
         for step in (ending, journal.close):

@@ -9,9 +9,10 @@ from mailblast.cli import campaigns, loop, outcome_text
 from mailblast.cli.at import keeps_mail, wait_for
 from mailblast.cli.bulk_job import BulkJob
 from mailblast.cli.bulk_routes import BulkRoute
-from mailblast.cli.exit_codes import ExitCode, exit_code_of
+from mailblast.cli.exit_codes import ExitCode
 from mailblast.cli.named_transports import NamedTransports, words_of
 from mailblast.cli.rehearsal import rehearse
+from mailblast.cli.run_end import record_not_begun
 from mailblast.cli.test_message import send_test_message
 from mailblast.cli.watch import tell_not_begun
 from mailblast.errors import MailblastError, UsageError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mailblast.monitor.metrics import Snapshot
     from mailblast.providers.transport_cache import CacheStatistics
 
-__all__ = ["BulkJob", "BulkRun", "run_bulk"]
+__all__ = ["BulkRun", "run_bulk"]
 
 
 def run_bulk(options: BulkOptions, settings: Settings, terminal: Terminal) -> int:
@@ -97,7 +98,7 @@ class BulkRun:
             result, snapshot = loop.run(self._deliver(journal))
         except MailblastError as error:
             # Nothing was handed out: no connection, no login, or a template that does not compile.
-            journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
+            record_not_begun(journal, error)
             if not isinstance(error, UsageError):
                 tell_not_begun(
                     options.watching, options.name, error, lambda text: job.terminal.warn(f"mailblast: {text}")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailblast.cli.queue_url import queue_of, shown
 from mailblast.errors import CampaignLockedError, MailblastError
 from mailblast.executors.queue.files import ServerQueue, read_server_file, write_server_file
+from mailblast.executors.queue.say_once import saying_once
 from mailblast.executors.queue.store import QueueError, Store
+from mailblast.executors.queue.workers import Workers
 from mailblast.journal.folder import CampaignFolder, list_campaigns
 
 if TYPE_CHECKING:
@@ -89,12 +91,12 @@ def look(store: Store, token: str) -> AtServer:
         QueueError: The server is away or refuses.
     """
     info = store.info(token)
-    living = [told for told in store.workers().values() if told["age_s"] <= float(told["lease_s"])]
     sending = sum(1 for _ in store.sending(token))
     open_batches = store.open_batches(token)
     is_put = info.get("complete") == "1" or info.get("state") == "cancelled"
     is_over = not open_batches and not sending and not store.has_outcomes(token) and (is_put or not info)
-    return AtServer(store.queued(token) if info else 0, sending, info.get("state", ""), len(living), is_over)
+    queued = store.queued(token) if info else 0
+    return AtServer(queued, sending, info.get("state", ""), len(Workers(store).living()), is_over)
 
 
 class Homecoming:
@@ -111,8 +113,7 @@ class Homecoming:
         self._home = home
         self._store = store
         self._clock = clock
-        self._say = say
-        self._said: set[str] = set()
+        self._say_once = saying_once(say)
 
     def __call__(self, goes_on: Callable[[], bool]) -> None:
         """Look at all campaigns; those that a run or a command holds are left to it.
@@ -143,14 +144,9 @@ class Homecoming:
         except QueueError:
             raise
         except MailblastError as error:
-            self._tell(f"{name}: {error}")
+            self._say_once(f"{name}: {error}")
 
     def _has_news(self, token: str) -> bool:
         """Return whether there are outcomes, or the campaign may be over."""
         store = self._store
         return store.has_outcomes(token) or (not store.open_batches(token) and store.info(token).get("complete") == "1")
-
-    def _tell(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            self._say(text)

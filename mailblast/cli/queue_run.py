@@ -11,6 +11,7 @@ from mailblast.cli.exit_codes import ExitCode, exit_code_of
 from mailblast.cli.outcome_text import counts_json
 from mailblast.cli.queue_url import shown
 from mailblast.cli.queueing import delivery_of, may_queue
+from mailblast.cli.run_end import record_not_begun
 from mailblast.delivery.composer import Composer
 from mailblast.errors import CampaignLockedError, MailblastError, UsageError
 from mailblast.executors.queue.coordinator import QueueExecutor
@@ -19,7 +20,8 @@ from mailblast.executors.queue.engine import LEASE_S, Engine
 from mailblast.executors.queue.files import ServerQueue, is_queued_here, read_server_file, write_server_file
 from mailblast.executors.queue.home import take_home
 from mailblast.executors.queue.includes import with_included_files
-from mailblast.executors.queue.store import Store, encoded_pieces
+from mailblast.executors.queue.server_blobs import ServerBlobs
+from mailblast.executors.queue.store import Store
 from mailblast.executors.run import CampaignRun, RunResult, RunSettings, Source
 from mailblast.journal.folder import CampaignFolder
 from mailblast.journal.lock import read_owner
@@ -29,11 +31,10 @@ from mailblast.recipients.suppression import SuppressionList
 from mailblast.render.template import fingerprint
 
 if TYPE_CHECKING:
-    from mailblast.cli.bulk_run import BulkJob
+    from mailblast.cli.bulk_job import BulkJob
     from mailblast.cli.settings import Settings
     from mailblast.executors.executor import Executor, OnDone, OnOutcome
     from mailblast.journal.journal import Journal
-    from mailblast.model.message import StreamedPart
     from mailblast.monitor.metrics import Snapshot
 
 #: Outcomes are taken home in less time than this; a lock that is older is a run's.
@@ -92,7 +93,7 @@ class ServerRun:
         try:
             result, snapshot = loop.run(self._run(journal))
         except MailblastError as error:
-            journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
+            record_not_begun(journal, error)
             raise
         if options.wait:
             return self._end_of_wait(journal, result, snapshot)
@@ -125,7 +126,7 @@ class ServerRun:
             # It is new, was over, or is lost; nobody will hand on what may be left of it.
             store.drop_batches(token)
         store.restore(token, journal.settled_codes())
-        document = to_document(campaign, delivery, self._put_blob)
+        document = to_document(campaign, delivery, ServerBlobs(store).put)
         document["files"] = with_included_files(campaign.template)
         store.begin_campaign(
             token,
@@ -136,15 +137,6 @@ class ServerRun:
             # The run that put them ended before it could hand them on.
             self._engine.put(token, sequence, delivery.priority)
             store.put_was_heard(token, sequence)
-
-    def _put_blob(self, encoded: bytes | StreamedPart) -> str:
-        from hashlib import sha256
-
-        digest = sha256()
-        for piece in encoded_pieces(encoded):
-            digest.update(piece)
-        self._store.put_blob(digest.hexdigest(), encoded_pieces(encoded))
-        return digest.hexdigest()
 
     async def _run(self, journal: Journal) -> tuple[RunResult, Snapshot]:
         job, options = self._job, self._job.options
@@ -210,13 +202,7 @@ class ServerRun:
         trouble = result.counts[State.INVALID] or result.held
         result.counts[State.UNSENT] += result.rows - result.skipped - sum(result.counts.values())
         code = exit_code_of(result.stopped) if result.stopped else int(ExitCode.INCOMPLETE if trouble else ExitCode.OK)
-        journal.end_run(
-            counts=result.counts,
-            rows=result.rows,
-            exit_code=code,
-            whole_list=result.whole_list,
-            grade=snapshot.grade.letter,
-        )
+        code = job.record_end(journal, result, snapshot, code)
         job.terminal.json(
             {
                 "campaign": name,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mailblast.cli import loop, outcome_text
 from mailblast.cli.exit_codes import ExitCode, exit_code_of, exit_code_of_counts
+from mailblast.cli.run_end import record_end, record_not_begun
 from mailblast.cli.worker_options import keys_for, transport_for
 from mailblast.clock import SystemClock
 from mailblast.delivery.composer import Composer
@@ -125,19 +126,13 @@ class LocalWorker:
             try:
                 result, snapshot = loop.run(self._run(journal, campaign, delivery, transport))
             except MailblastError as error:
-                journal.end_run(counts={}, rows=0, exit_code=exit_code_of(error), whole_list=False)
+                record_not_begun(journal, error)
                 raise
             paused = result.stopped if isinstance(result.stopped, PausedError) else None
             if paused is not None:
                 result = result._replace(stopped=None, whole_list=False)
             code = exit_code_of(result.stopped) if result.stopped else _code_of(result)
-            journal.end_run(
-                counts=result.counts,
-                rows=result.rows,
-                exit_code=code,
-                whole_list=result.whole_list,
-                grade=snapshot.grade.letter,
-            )
+            record_end(journal, result, snapshot, code)
             if not journal.trim_queue():
                 remove_queue_file(journal.folder)
         outcome_text.tell(self._terminal, self._settings.home, name, result, snapshot, code)

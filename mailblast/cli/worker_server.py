@@ -19,9 +19,10 @@ from mailblast.cli.worker_options import keys_for, transport_for
 from mailblast.clock import SystemClock
 from mailblast.errors import MailblastError, RunInterruptedError
 from mailblast.executors.queue.engine import Engine
+from mailblast.executors.queue.lane import Parts
 from mailblast.executors.queue.limits import SharedPace
 from mailblast.executors.queue.store import Store
-from mailblast.executors.queue.worker import Parts, Worker, WorkerSettings
+from mailblast.executors.queue.worker import Worker, WorkerSettings
 from mailblast.message.attachments.size import check_total_size
 from mailblast.monitor.metrics import Monitor
 from mailblast.providers.transport_cache import Key, TransportCache

@@ -253,7 +253,7 @@ async def test_provider_that_was_let_go_is_made_and_opened_anew(
             return provider
 
     monkeypatch.setattr("mailblast.cli.worker_server.TransportCache", ShortCache)
-    monkeypatch.setattr("mailblast.executors.queue.worker.IDLE_LANE_S", 0.1)
+    monkeypatch.setattr("mailblast.executors.queue.lane.IDLE_LANE_S", 0.1)
     monkeypatch.setattr("mailblast.executors.queue.worker.LET_GO_S", 0.05)
     addresses = a_list(5)
     working = asyncio.ensure_future(_work(redis))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mailblast.clock import SystemClock
-from mailblast.executors.queue.engine import NAMESPACE, Engine
+from mailblast.executors.queue.engine import NAMESPACE, Engine, EngineTurns
 from mailblast.executors.queue.home import settle, take_home
+from mailblast.executors.queue.leases import End, Leases
 from mailblast.executors.queue.ledger import Ledger
 from mailblast.executors.queue.outcomes import from_text, to_text
 from mailblast.executors.queue.spool import Spool, tell_group
 from mailblast.executors.queue.states import ACCEPTED, CODES, FIRST_SLOT, QUEUED
 from mailblast.executors.queue.store import PREFIX, Found, Put, QueueAwayError, QueueError, Store
 from mailblast.executors.queue.wire import LeaseLostError, Wire
-from mailblast.executors.queue.worker import Parts, Worker, WorkerSettings
+from mailblast.executors.queue.workers import Workers
 from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Claim, Recipient
 
@@ -224,9 +223,9 @@ def test_what_becomes_of_those_never_begun_is_noted_once(store: Store, first: AW
 def test_dead_workers_messages_are_in_doubt_and_a_late_answer_settles_them(store: Store, first: AWorker) -> None:
     put(store, 1, 2)
     first.begin(1)
-    store.seen("first", {"slot": FIRST_SLOT, "concurrency": 1, "lease_s": 20.0})
+    Workers(store).seen("first", {"slot": FIRST_SLOT, "concurrency": 1, "lease_s": 20.0})
     assert 0 == settle(store, TOKEN, 2.0)
-    store.gone("first")
+    Workers(store).gone("first")
     assert 1 == settle(store, TOKEN, 2.0)
     assert {1: State.IN_DOUBT} == home(store)
     first.ledger.finish(an_outcome(1))
@@ -335,26 +334,23 @@ def test_batches_are_put_and_acknowledged_together(store: Store) -> None:
     assert 1 == store.client.hlen(f"{NAMESPACE}:normal.msgs")
 
 
-def test_batch_that_was_put_twice_is_not_delivered_by_one_worker_at_once(store: Store, tmp_path: Path) -> None:
+async def test_batch_that_was_put_twice_is_not_delivered_by_one_worker_at_once(store: Store) -> None:
     engine = Engine(store, 20.0)
     put(store, 1)
     engine.put_all(TOKEN, [1, 1], 1)
-    settings = WorkerSettings("worker", 4, 20.0, tmp_path / "worker", once=True)
-
-    def no_parts(*_: object) -> Parts:
-        raise AssertionError
-
-    worker = Worker(
-        store, engine, settings, no_parts, SystemClock(), on_outcome=print, say=print, jitter=random.Random(1)
-    )
-    ((lease, found),) = worker._exchange_on_thread([], 4)
+    before: list[int] = []
+    leases = Leases(store, EngineTurns(engine), lambda: before.append(store.open_batches(TOKEN)))
+    ((lease, found),) = await leases.exchange(4)
     assert found is not None
     assert (1, claims(1)) == (lease.sequence, found.queued)
     # The other one is looked at later, when the first is done.
-    assert [] == worker._exchange_on_thread([], 4)
+    assert [] == await leases.exchange(4)
     assert 1 == store.client.zcard(f"{PREFIX}delayed")
-    assert [] == worker._exchange_on_thread([lease], 4)
-    assert 0 == store.open_batches(TOKEN)
+    assert [] == before
+    await leases.end(lease, End.DONE)
+    assert [] == await leases.exchange(4)
+    # Its outcomes were told while the batch was still known.
+    assert ([1], 0) == (before, store.open_batches(TOKEN))
 
 
 def test_batches_of_a_silent_worker_go_to_another_and_those_of_a_living_one_do_not(store: Store) -> None:

@@ -4,12 +4,15 @@ Without a server the journal is the queue (``local.py``). With Redis any number 
 
     engine      batches of work: put, leased, given back, redelivered when their worker is gone (Dramatiq)
     server      the client of Redis, and what its errors mean
-    store       what Redis holds for a campaign, changed in single steps (Lua, in scripts)
+    store       what Redis holds for a campaign (keys), changed in single steps (Lua, in scripts); beside it the workers
+                that there are, and attachments (server_blobs)
     ledger      one byte for each recipient: queued, being sent by whom, or what became of it; told over a wire, and
                 kept in a spool while the server is away
     limits      rates and daily limits of all workers together, by the server's clock
-    coordinator puts batches and takes outcomes into the journal (home)
-    worker      delivers
+    coordinator puts batches, as many as there is room for, and takes outcomes into the journal (home), with patience
+                for a server that is away
+    worker      leases batches (leases) and sees each through (batches): by the lane of its campaign (lane; lanes,
+                opening), which a carrier empties (carriers), while the server is there (presence)
 
 Rules when something fails:
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mailblast.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mailblast.model.message import StreamedPart
@@ -110,6 +110,34 @@ class FolderBlobs:
                 f"An attachment of a queued campaign cannot be read: {path}: {error.strerror}.",
                 fix="Queue the campaign again.",
             ) from error
+
+
+class FetchedBlobs:
+    """Attachments that are fetched when they are first asked for, and stay.
+
+    Args:
+        folder: Where they stay; made with mode 0700.
+        fetch: Yields one in pieces, by its hash.
+    """
+
+    def __init__(self, folder: Path, fetch: Callable[[str], Iterator[bytes]]) -> None:
+        self._folder = folder
+        self._fetch = fetch
+        self._here = FolderBlobs(folder)
+
+    def get(self, name: str) -> bytes | StreamedPart:
+        """Return an attachment, as ``FolderBlobs.get()`` does.
+
+        Raises:
+            QueueError: It cannot be fetched.
+            OSError: It cannot be written.
+        """
+        if not self._here.has(name):
+            for folder in (self._folder.parent, self._folder):
+                # Each of them private: only the last one is, where all are made at once.
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._here.write(self._fetch(name))
+        return self._here.get(name)
 
 
 def pieces_of(encoded: bytes | StreamedPart) -> Iterator[bytes]:

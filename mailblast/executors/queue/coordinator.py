@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
-from mailblast.errors import MailblastError, ProviderError, RunInterruptedError
+from mailblast.errors import MailblastError, RunInterruptedError
 from mailblast.executors.gathering import Gathering
 from mailblast.executors.queue.home import settle
 from mailblast.executors.queue.outcomes import from_text
+from mailblast.executors.queue.patience import Patience
+from mailblast.executors.queue.room import Room
 from mailblast.executors.queue.states import CODES
-from mailblast.executors.queue.store import QueueAwayError, QueueError
+from mailblast.executors.queue.stopping import Stopping
 from mailblast.journal.codes import STATES
 from mailblast.model.outcome import Outcome, State, unsent
 
@@ -25,24 +27,12 @@ if TYPE_CHECKING:
     from mailblast.journal.journal import Journal
     from mailblast.model.recipient import Batch, Claim
 
-T = TypeVar("T")
-#: So many batches are always let into the queue; more where there are workers for them.
-MIN_OPEN = 100
-#: Batches for each one that workers have under way.
-OPEN_EACH = 4
 #: Batches that are put together, and how long the first of them waits for others.
 TOGETHER = 8
 GATHER_S = 0.05
 #: How often the stream is looked at, and whether there is room for more batches.
 POLL_S = (0.02, 0.1)
 FULL_S = 0.25
-#: How often it is looked for workers.
-WORKERS_S = 2.0
-AWAY_S = (0.2, 5.0)
-
-
-class CancelledError(ProviderError):
-    """Somebody has ended the campaign."""
 
 
 class QueueExecutor:
@@ -74,8 +64,8 @@ class QueueExecutor:
         on_done: OnDone,
         say: Callable[[str], None],
     ) -> None:
-        self.stopping = asyncio.Event()
-        self.stopped: MailblastError | None = None
+        self._ending = Stopping()
+        self.stopping = self._ending.begun
         self.queued = 0
         self._store = store
         self._engine = engine
@@ -86,21 +76,21 @@ class QueueExecutor:
         self._waits = waits
         self._on_outcome = on_outcome
         self._gathering = Gathering(on_done, clock)
-        self._say = say
+        self._patience = Patience(self._ending, say)
+        self._room = Room(store, self._token, clock, self._ending, say)
         #: Claims without an outcome, where it waits.
         self._open: dict[int, Claim] = {}
-        #: Batches that are put next, and how many more there is room for at the server.
+        #: Batches that are put next.
         self._gathered: list[Batch] = []
-        self._room = 0
         self._putting = asyncio.Lock()
         self._gathering_task: asyncio.Task[None] | None = None
         #: Up to where the outcomes at the server are in the journal.
         self._home = ""
-        self._limit = MIN_OPEN
-        self._workers = -1
-        self._looked_s = float("-inf")
-        self._is_away = False
-        self._aborted = False
+
+    @property
+    def stopped(self) -> MailblastError | None:
+        """Why nothing more is put; None while it is."""
+        return self._ending.reason
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,15 +104,15 @@ class QueueExecutor:
 
     async def submit(self, batch: Batch) -> None:
         """Put a batch, soon, together with others; wait first while the queue is full."""
-        while self.stopped is None and self._room <= 0:
+        while self.stopped is None and self._room.left <= 0:
             await self._put()
-            if not await self._patiently(self._has_room):
+            if not await self._patience.call(self._has_room):
                 await self._take_home()
-                await self._pause(FULL_S)
+                await self._ending.first_of(asyncio.sleep(FULL_S))
         if self.stopped is not None:
             self._finish([unsent(claim, self._clock.now()) for claim in batch.claims])
             return
-        self._room -= 1
+        self._room.left -= 1
         self._open.update((claim.id, claim) for claim in batch.claims)
         self._gathered.append(batch)
         if len(self._gathered) >= TOGETHER:
@@ -136,33 +126,31 @@ class QueueExecutor:
         await self._put()
         poll_s = POLL_S[0]
         while self._open and self._waits and self.stopped is None:
-            if not await self._take_home() and await self._patiently(self._is_over):
+            if not await self._take_home() and await self._patience.call(self._is_over):
                 await self._take_home()
                 self._give_up()
             elif self._open:
-                await self._pause(poll_s)
+                await self._ending.first_of(asyncio.sleep(poll_s))
                 poll_s = min(2 * poll_s, POLL_S[1])
         if self.stopped is not None:
             self._give_up()
         self._flush()
         if self._home:
-            await self._patiently(lambda: self._store.take_outcomes(self._token, self._home, 0) is None)
+            await self._patience.call(lambda: self._store.take_outcomes(self._token, self._home, 0) is None)
 
     def limiting(self) -> str:
         """Return what the run waits for, in a few words."""
-        if self._is_away:
+        if self._patience.is_away:
             return "the queue is away"
-        return "no worker is there" if self._workers == 0 else ""
+        return "no worker is there" if self._room.is_unattended else ""
 
     def stop(self, reason: MailblastError) -> None:
         """Put nothing more. What is queued stays queued: workers go on with it."""
-        if self.stopped is None:
-            self.stopped = reason
-            self.stopping.set()
+        self._ending.begin(reason)
 
     def abort(self) -> None:
         """Do not wait for the server either."""
-        self._aborted = True
+        self._patience.give_up()
 
     # Inside.
 
@@ -184,11 +172,11 @@ class QueueExecutor:
                 # On record as not sent yet: what comes of them may be taken home by somebody else.
                 now_s = self._clock.now()
                 self._journal.fold([unsent(claim, now_s) for claim in claims])
-            puts = await self._patiently(lambda: self._store.put(self._token, [batch.claims for batch in batches]))
+            puts = await self._patience.call(lambda: self._store.put(self._token, [batch.claims for batch in batches]))
             if puts is None:
                 return
             sequences = [put.sequence for put in puts if put.sequence]
-            await self._patiently(lambda: self._hand_on(sequences))
+            await self._patience.call(lambda: self._hand_on(sequences))
             self.queued += len(claims)
             for put in puts:
                 self.queued -= len(put.refused)
@@ -203,31 +191,13 @@ class QueueExecutor:
         return True
 
     def _has_room(self) -> bool:
-        """Look for workers now and then; return whether more batches may be put by now."""
-        now = self._clock.monotonic()
-        if now - self._looked_s >= WORKERS_S:
-            self._looked_s = now
-            living = [told for told in self._store.workers().values() if told["age_s"] <= float(told["lease_s"])]
-            if not living and self._workers != 0:
-                self._say("No worker is there yet. Start some: mailblast worker --queue " + self._store.shown)
-            self._workers = len(living)
-            self._limit = max(MIN_OPEN, OPEN_EACH * sum(int(told["concurrency"]) for told in living))
-            state = self._store.states([self._token])[self._token]
-            if state == "cancelled":
-                self.stop(CancelledError("The campaign was cancelled; who is not served is unsent."))
-            elif not state:
-                self.stop(
-                    QueueError("The queue has lost this campaign.", fix="Run the same command again: it continues.")
-                )
-        self._room = self._limit - self._store.open_batches(self._token) - len(self._gathered)
-        return self._room > 0
+        return self._room.look(len(self._gathered))
 
     def _is_over(self) -> bool:
         """Return whether no outcome will come any more; who was being sent to by the dead is in doubt then."""
-        if not self._store.open_batches(self._token):
-            # So it is with a server that has lost its memory.
-            self._looked_s = float("-inf")
-        self._has_room()
+        is_empty = not self._store.open_batches(self._token)
+        # So it is with a server that has lost its memory, too.
+        self._room.look(len(self._gathered), closely=is_empty)
         if self.stopped is not None:
             return True
         if self._store.open_batches(self._token):
@@ -237,7 +207,7 @@ class QueueExecutor:
 
     async def _take_home(self) -> bool:
         """Take what outcomes there are into the journal; return whether there were any."""
-        arrived = await self._patiently(lambda: self._store.take_outcomes(self._token, self._home))
+        arrived = await self._patience.call(lambda: self._store.take_outcomes(self._token, self._home))
         if arrived is None:
             return False
         self._home = ""
@@ -286,37 +256,3 @@ class QueueExecutor:
             self._gathering.flush()
         except MailblastError as error:
             self.stop(error)
-
-    async def _patiently(self, call: Callable[[], T]) -> T | None:
-        """Call the server until it answers, or until the run is to end; None then."""
-        wait_s = AWAY_S[0]
-        while not self._aborted:
-            try:
-                answer = call()
-            except QueueAwayError as error:
-                if not self._is_away:
-                    self._is_away = True
-                    self._say(f"{error} Waiting for it.")
-                if self.stopped is not None:
-                    return None
-                await self._pause(wait_s)
-                wait_s = min(2 * wait_s, AWAY_S[1])
-            except QueueError as error:
-                self.stop(error)
-                return None
-            else:
-                if self._is_away:
-                    self._is_away = False
-                    self._say("The queue is back.")
-                return answer
-        return None
-
-    async def _pause(self, seconds: float) -> None:
-        if self.stopped is not None:
-            await asyncio.sleep(0)
-            return
-        stopping = asyncio.ensure_future(self.stopping.wait())
-        try:
-            await asyncio.wait({stopping}, timeout=seconds)
-        finally:
-            stopping.cancel()

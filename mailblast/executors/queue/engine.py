@@ -10,10 +10,11 @@ would lie for hours. Here every worker does it four times in a lease.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from mailblast.errors import UsageError
 from mailblast.executors.queue.store import INSTALL, QueueAwayError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from mailblast.executors.queue.store import Store
 
+P = ParamSpec("P")
+T = TypeVar("T")
 NAMESPACE = "mailblast:engine"
 #: By priority: what is in the first one goes first.
 QUEUES = ("high", "normal", "low")
@@ -202,3 +205,20 @@ class Engine:
             if orphans:
                 self._broker.do_requeue(queue, *orphans)
         self._may_have_orphans = False
+
+
+class EngineTurns:
+    """An engine that several tasks of one loop use: on a thread, one at a time.
+
+    Args:
+        engine: Used by nobody else.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = asyncio.Lock()
+
+    async def call(self, work: Callable[Concatenate[Engine, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call something that uses the engine; return and raise what it does."""
+        async with self._turn:
+            return await asyncio.to_thread(work, self._engine, *args, **kwargs)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailblast.executors.queue.engine import LEASE_S
 from mailblast.executors.queue.outcomes import from_text, to_text
 from mailblast.executors.queue.states import FIRST_SLOT
+from mailblast.executors.queue.workers import Workers
 from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def take_home(
 
 def dead_slots(store: Store) -> list[int]:
     """Return the slots of no worker that lives."""
-    living = {told["slot"] for told in store.workers().values() if told["age_s"] <= float(told.get("lease_s", LEASE_S))}
+    living = {told["slot"] for told in Workers(store).living()}
     return [slot for slot in range(FIRST_SLOT, 256) if slot not in living]
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from mailblast.delivery.day_limits import Ramp
 from mailblast.delivery.pace import PATIENCE_S, Pace, words_of
+from mailblast.executors.queue.keys import PREFIX
 from mailblast.executors.queue.shared_days import COUNT, STEP, DayCount
 from mailblast.executors.queue.shared_rates import RESERVE, TAKE, DomainRate, Moments
-from mailblast.executors.queue.store import PREFIX, QueueError
+from mailblast.executors.queue.store import QueueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mailblast.errors import JournalError
-from mailblast.executors.queue.store import PREFIX
+from mailblast.executors.queue.keys import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,5 +88,4 @@ def tell_group(store: Store, group: Group) -> None:
     Raises:
         QueueError: The server is away or refuses.
     """
-    keys = [f"{PREFIX}{group.token}:{name}" for name in ("ledger", "outcomes", "groups")]
-    store.run("turn", keys, group.arguments())
+    store.run("turn", keys_of(group.token, "ledger", "outcomes", "groups"), group.arguments())
