@@ -215,7 +215,8 @@ class BulkJob:
         """Make the processes of the run ahead: before anything is opened that they must not share, such as the list."""
         options = self.options
         count = options.processes_for(self.provider.limits.concurrency)
-        if count < 2 or options.dry_run or options.test_to or options.queue is not None:  # noqa: PLR2004 - several
+        elsewhere = options.dry_run or options.test_to or options.queue is not None or self.named
+        if count < 2 or elsewhere:  # noqa: PLR2004 - several
             return []
         spares = make_spares(count)
         for spare in spares:

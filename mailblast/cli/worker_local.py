@@ -183,10 +183,15 @@ class LocalWorker:
                 patience_until_s=delivery.queued_s + delivery.retry_for_s,
                 suppressions=stack.enter_context(SuppressionList(self._settings.home)),
             )
+
+            def refresh() -> None:
+                run.heed_pause()
+                run.note_progress()
+
             shown = outcome_text.shown(
                 self._terminal,
                 monitor,
-                run.note_progress,
+                refresh,
                 title=campaign.name,
                 provider=provider.name,
                 json_log=self._options.json_log,

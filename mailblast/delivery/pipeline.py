@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from mailblast.delivery.composer import ContentChangedError
 from mailblast.delivery.line import Line
 from mailblast.delivery.pace import PATIENCE_S, said_of
 from mailblast.delivery.retry import Action, Breaker, decide
+from mailblast.delivery.work import Pending, Work
 from mailblast.errors import AccountError, MailblastError, ProviderUnavailableError, RowFaultError
 from mailblast.model.outcome import Attempt, Disposition, Outcome, State
 from mailblast.model.reply import Scope
@@ -18,18 +20,15 @@ if TYPE_CHECKING:
 
     from mailblast.clock import Clock
     from mailblast.delivery.composer import Composer
+    from mailblast.delivery.log import Log
     from mailblast.delivery.pace import Pace
     from mailblast.delivery.retry import Decision
+    from mailblast.delivery.work import Late
     from mailblast.model.message import Message
-    from mailblast.model.recipient import Batch, Claim
-
-    #: Told what is still to come of a batch.
-    Late = Callable[[asyncio.Future[list[Outcome]]], None]
+    from mailblast.model.recipient import Batch
 
 #: Asked for with each message: names of this module, for before Python 3.12 a member of an enumeration takes 0.1 µs.
 _TAKEN, _ACCEPTED = Disposition.ACCEPTED, State.ACCEPTED
-#: What an outcome says where there is no reply to quote.
-LOST_REPLY = "the connection broke after the message was complete and before the reply"
 #: Claims of slow domains that are held in memory, about 1.5 KB each. Further ones go back to the journal, and are
 #: sent when the list is at its end, so that those who come after them in the list need not wait.
 MAX_PARKED = 5_000
@@ -38,58 +37,6 @@ MAX_PARKED = 5_000
 OUTCOMES_WAIT_S = 0.003
 #: How often it is looked whether what was slowed down has recovered.
 RECOVER_S = 1.0
-
-
-class Log(Protocol):
-    """Where marks and outcomes are kept: a journal's segment, or the ledger of a queue."""
-
-    #: Whether ``commit()`` is a round trip to another machine.
-    is_remote: bool
-
-    def begin(self, claim_id: int, digest: int, time_s: float) -> None:
-        """Note that this message may be complete on the wire from now on."""
-        ...
-
-    def finish(self, outcome: Outcome) -> None:
-        """Note what became of a message that was begun."""
-        ...
-
-    def commit(self) -> None:
-        """Write all notes."""
-        ...
-
-
-class _Pending:
-    """A batch under way."""
-
-    __slots__ = ("done", "late", "outcomes", "parked", "remaining")
-
-    def __init__(self, size: int, done: asyncio.Future[list[Outcome]], late: Late | None) -> None:
-        self.outcomes: list[Outcome | None] = [None] * size
-        self.remaining = size
-        #: Of these, how many are in the lane of a slow domain.
-        self.parked = 0
-        self.done = done
-        self.late = late
-
-
-class _Work:
-    """One claim under way."""
-
-    __slots__ = ("begun", "claim", "index", "message", "parked", "pending", "requeues")
-
-    def __init__(self, claim: Claim, pending: _Pending, index: int) -> None:
-        self.claim = claim
-        self.pending = pending
-        self.index = index
-        self.requeues = 0
-        self.begun = False
-        self.parked = False
-        self.message: Message | None = None
-
-
-def _domain(work: _Work) -> str:
-    return work.claim.recipient.address.rpartition("@")[2]
 
 
 class Pipeline:
@@ -124,14 +71,14 @@ class Pipeline:
         self._provider = provider_name
         self._clock = clock
         self._on_outcome = on_outcome
-        self._line: Line[_Work] = Line(pace, clock, _domain, self._park)
+        self._line: Line[Work] = Line(pace, clock, attrgetter("domain"), self._park)
         # All there is while the line is plain.
         self._queue = self._line.main
         self._counts_days = pace.counts_days
         #: Whether anything is slower than usual, and when it is looked at again.
         self._slowed = False
         self._recover_at_s = 0.0
-        self._in_flight: dict[int, _Work] = {}
+        self._in_flight: dict[int, Work] = {}
         self._changed = asyncio.Event()
         self._breaker = Breaker()
         self._flush_due = False
@@ -165,9 +112,9 @@ class Pipeline:
                 claims come back ``unsent`` at once where too many of a slow domain wait already.
         """
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        pending = _Pending(len(batch.claims), done, late)
+        pending = Pending(len(batch.claims), done, late)
         # Not kept here: a piece of work holds its message, and is let go when it is settled.
-        works: Iterable[_Work] = (_Work(claim, pending, index) for index, claim in enumerate(batch.claims))
+        works: Iterable[Work] = (Work(claim, pending, index) for index, claim in enumerate(batch.claims))
         if self.stopped is None:
             if self.parked >= MAX_PARKED and late is not None and batch.sequence >= 0:
                 works = (work for work in list(works) if not self._is_too_many(work))
@@ -273,7 +220,7 @@ class Pipeline:
 
     # Inside.
 
-    def _composed(self, work: _Work) -> Message | None:
+    def _composed(self, work: Work) -> Message | None:
         try:
             return self._compose(work.claim)
         except RowFaultError as fault:
@@ -304,7 +251,7 @@ class Pipeline:
             self.stop(over)
         return None
 
-    def _follow(self, work: _Work, attempt: Attempt) -> None:
+    def _follow(self, work: Work, attempt: Attempt) -> None:
         """Do what an attempt asks for."""
         decision = decide(attempt, requeues=work.requeues)
         if self._counts_days and (decision.action is not Action.SETTLE or decision.state is State.DEFERRED):
@@ -324,10 +271,10 @@ class Pipeline:
         if decision.action is not Action.STOP:
             self._consider_stopping(decision.action, attempt)
 
-    def _requeue(self, work: _Work, decision: Decision, attempt: Attempt) -> None:
+    def _requeue(self, work: Work, decision: Decision, attempt: Attempt) -> None:
         if work.begun:
             # The mark is taken back: killed now, this message is certainly not with the provider.
-            self._note(self._outcome(work, State.UNSENT, attempt, "", 0))
+            self._note(work.outcome(State.UNSENT, attempt, "", 0, self._provider, self._clock.now()))
             work.begun = False
         if decision.slows is not Scope.ACCOUNT:
             work.requeues += 1
@@ -337,7 +284,7 @@ class Pipeline:
             self._line.push_front(work)
         self._changed.set()
 
-    def _note_pace(self, work: _Work, decision: Decision, attempt: Attempt) -> None:
+    def _note_pace(self, work: Work, decision: Decision, attempt: Attempt) -> None:
         """Slow down what a reply speaks of, or take note that it has taken a message."""
         line, pace = self._line, self._pace
         if decision.slows is Scope.ACCOUNT:
@@ -345,11 +292,11 @@ class Pipeline:
             if slow.is_hopeless(self._clock.monotonic()):
                 self.stop(AccountError(f"{self._provider} takes nothing for now: {slow.said}"))
         elif decision.slows is Scope.DOMAIN:
-            self._slow_domain(_domain(work), attempt)
+            self._slow_domain(work.domain, attempt)
         elif attempt.disposition is Disposition.ACCEPTED:
             if pace.account is not None:
                 pace.account.accepted()
-            lane = line.lane(_domain(work))
+            lane = line.lane(work.domain)
             if lane is not None and lane.slow is not None:
                 lane.slow.accepted()
             return
@@ -358,7 +305,7 @@ class Pipeline:
 
     def _slow_domain(self, domain: str, attempt: Attempt) -> None:
         waiting = [*self._queue, *self._in_flight.values()]
-        share = (1 + sum(_domain(each) == domain for each in waiting)) / (1 + len(waiting))
+        share = (1 + sum(each.domain == domain for each in waiting)) / (1 + len(waiting))
         lane = self._line.slow_lane(domain)
         slow = self._pace.slow_domain(lane, attempt.reply, attempt.retry_after_s, self.answered, share)
         if slow.is_hopeless(self._clock.monotonic()):
@@ -374,7 +321,7 @@ class Pipeline:
         self._line.recover()
         self._slowed = self._pace.account is not None or bool(self._line.slowed())
 
-    def _park(self, work: _Work) -> None:
+    def _park(self, work: Work) -> None:
         """Take note that a piece of work is in a lane; what is done of its batch need not wait for it."""
         if not work.parked:
             work.parked = True
@@ -382,31 +329,18 @@ class Pipeline:
             pending = work.pending
             pending.parked += 1
             if pending.remaining == pending.parked:
-                self._hand_in(pending)
+                pending.hand_in()
 
-    def _is_too_many(self, work: _Work) -> bool:
+    def _is_too_many(self, work: Work) -> bool:
         if not self._line.has_lane(work):
             return False
         self._settle(work, State.UNSENT)
         return True
 
-    def _hand_in(self, pending: _Pending) -> None:
-        """Return what is done of a batch: all of it, or all but what slow domains hold up."""
-        done, late = pending.done, pending.late
-        if done.done() or (pending.remaining and late is None):
-            return
-        outcomes = [outcome for outcome in pending.outcomes if outcome is not None]
-        if late is not None and pending.remaining:
-            pending.late = None
-            pending.done = done.get_loop().create_future()
-            pending.outcomes = [None] * len(pending.outcomes)
-            late(pending.done)
-        done.set_result(outcomes)
-
     def _settle(
-        self, work: _Work, state: State, attempt: Attempt | None = None, text: str = "", charged: int = 0
+        self, work: Work, state: State, attempt: Attempt | None = None, text: str = "", charged: int = 0
     ) -> None:
-        outcome = self._outcome(work, state, attempt, text, charged)
+        outcome = work.outcome(state, attempt, text, charged, self._provider, self._clock.now())
         if work.begun:
             self._note(outcome)
         pending = work.pending
@@ -417,31 +351,7 @@ class Pipeline:
             self.parked -= 1
         self._on_outcome(outcome)
         if pending.remaining == pending.parked:
-            self._hand_in(pending)
-
-    def _outcome(self, work: _Work, state: State, attempt: Attempt | None, text: str, charged: int) -> Outcome:
-        claim, message = work.claim, work.message
-        recipient = claim.recipient
-        reply = attempt.reply if attempt else None
-        return Outcome(
-            claim.id,
-            recipient.key,
-            recipient.address,
-            recipient.row,
-            state,
-            self._clock.now(),
-            self._provider if attempt else "",
-            reply.code if reply else 0,
-            reply.enhanced if reply else "",
-            reply.text if reply else text or (LOST_REPLY if state is State.IN_DOUBT else ""),
-            claim.attempts + charged,
-            attempt.duration_s if attempt else 0.0,
-            message.message_id if message else "",
-            attempt.provider_id if attempt else "",
-            message.digest if message else claim.digest,
-            None if state is _ACCEPTED else recipient.fields,
-            attempt.retry_after_s if attempt else None,
-        )
+            pending.hand_in()
 
     def _note(self, outcome: Outcome) -> None:
         self._log.finish(outcome)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from mailblast.clock import Clock
     from mailblast.delivery.composer import Composer
+    from mailblast.delivery.log import Log
     from mailblast.delivery.pace import Pace
-    from mailblast.delivery.pipeline import Log
     from mailblast.executors.executor import Executor, OnDone, OnOutcome
     from mailblast.model.message import Attachment
     from mailblast.providers.provider import Provider

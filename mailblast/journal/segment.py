@@ -41,6 +41,7 @@ class Segment:
         JournalError: The file cannot be made.
     """
 
+    #: See ``Log``, which this is one of.
     is_remote = False
 
     def __init__(self, folder: Path, *, durable: bool = False, roll_at_bytes: int = ROLL_AT_BYTES) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import nodes
 from markupsafe import escape
 
-from mailblast.render.environment import KEPT_GLOBALS, LARGEST_PART
+from mailblast.render.environment import LARGEST_PART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,11 @@ class Blanks(NamedTuple):
     escapes: bool
 
     def values(self, variables: Mapping[str, object]) -> list[str] | None:
-        """Return what each place is filled with; None where only Jinja can tell: a value is missing, or no text."""
+        """Return what each place is filled with; None where only Jinja can tell: a value is missing, or no text.
+
+        Args:
+            variables: Those that Jinja would know, its own functions too.
+        """
         values: list[str] = []
         for name, default, fills_empty in self.blanks:
             value = variables.get(name, default)
@@ -100,8 +104,7 @@ def _blank(node: nodes.Node) -> Blank | None:
     words = [*node.args, *(keyword.value for keyword in node.kwargs if keyword.key == "boolean")]
     if len(words) not in {1, 2} or len(node.args) + len(node.kwargs) != len(words):
         return None
-    # A default never stands for a function of Jinja's own.
-    inner = _blank(node.node) if isinstance(node.node, nodes.Name) and node.node.name not in KEPT_GLOBALS else None
+    inner = _blank(node.node) if isinstance(node.node, nodes.Name) else None
     constants = [word.value for word in words if isinstance(word, nodes.Const)]
     if inner is None or len(constants) != len(words) or not isinstance(constants[0], str):
         return None

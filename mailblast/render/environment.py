@@ -34,7 +34,7 @@ LARGEST_PART = 2_000_000
 #: Bits of the largest whole number that ``**`` may give.
 LARGEST_POWER = 4_096
 
-KEPT_GLOBALS = ("range", "dict", "namespace")
+_KEPT_GLOBALS = ("range", "dict", "namespace")
 
 
 class MissingVariableError(UndefinedError):
@@ -193,7 +193,7 @@ def _environment(loader: FolderLoader, *, autoescape: bool) -> TemplateEnvironme
         auto_reload=False,
         cache_size=-1,
     )
-    environment.globals = {name: environment.globals[name] for name in KEPT_GLOBALS}
+    environment.globals = {name: environment.globals[name] for name in _KEPT_GLOBALS}
     environment.filters.update(money=money, date=date)
     return environment
 

@@ -150,19 +150,16 @@ class Renderer:
         Raises:
             RowFaultError: As ``render()``, for the subject or a header.
         """
+        values = {**self._globals, **variables}
         filled: list[list[str] | None] = []
         for part in (self._text, self._html):
             if part is None or part.blanks is None:
                 filled.append(None)
-            elif (some := part.blanks.values(variables)) is None:
+            elif (some := part.blanks.values(values)) is None:
                 return None
             else:
                 filled.append(some)
-        blanks = self._subject.blanks
-        subject = blanks.filled(variables) if blanks is not None and not self._headers else ""
-        if subject.isascii() and (subject := _in_one_line(subject, "The subject")):
-            return Filling(subject, filled[0], filled[1], ())
-        subject, headers = self._head({**self._globals, **variables})
+        subject, headers = self._head(values)
         return Filling(subject, filled[0], filled[1], headers)
 
     def _head(self, values: dict[str, object]) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -28,14 +28,14 @@ from servers.queue_workers import (
     status_here,
     wait_for_taken,
 )
-from servers.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from servers.fault_server import FaultServer, Serve
     from servers.redis_server import RedisServer
+    from servers.tcp_proxy import TcpProxy
 
 CONNECTIONS = 5
 LEASE_S = 2
@@ -64,13 +64,6 @@ SEED = int(os.environ.get("MAILBLAST_FAULTS_SEED", "0")) or random.randrange(1, 
 def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILBLAST_QUEUE_LEASE", str(LEASE_S))
     a_template()
-
-
-@pytest.fixture
-def proxy(redis: RedisServer) -> Iterator[TcpProxy]:
-    proxy = TcpProxy(redis.port)
-    yield proxy
-    proxy.close()
 
 
 class Campaign:

@@ -21,16 +21,15 @@ from servers.queue_workers import (
     wait_for_taken,
 )
 from servers.redis_server import RedisServer
-from servers.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
     from servers.fault_server import FaultServer, Serve
     from servers.mailblast_process import Ended
     from servers.queue_workers import Workers
+    from servers.tcp_proxy import TcpProxy
 
 #: Of one worker, which is never killed here.
 CONNECTIONS = 5
@@ -42,13 +41,6 @@ FULL = "is out of memory. Give Redis more (maxmemory), or end a campaign."
 def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILBLAST_QUEUE_LEASE", "2")
     a_template()
-
-
-@pytest.fixture
-def proxy(redis: RedisServer) -> Iterator[TcpProxy]:
-    proxy = TcpProxy(redis.port)
-    yield proxy
-    proxy.close()
 
 
 def coordinate(server: FaultServer, url: str, *words: str) -> subprocess.Popen[str]:

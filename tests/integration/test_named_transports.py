@@ -138,6 +138,20 @@ def test_test_message_goes_by_the_transport_of_its_row(capsys: pytest.CaptureFix
     assert not Path("usual").exists()
 
 
+def test_rows_with_transports_of_their_own_go_by_one_process_where_that_is_left_to_us(
+    servers: list[ScriptedSmtp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(count: int) -> None:
+        raise AssertionError(f"{count} processes are made ahead for nothing")
+
+    monkeypatch.setattr("mailblast.cli.bulk_job.make_spares", refuse)
+    monkeypatch.setattr("mailblast.cli.process_count._cores", lambda: 2)
+    write(["a@example.com,A,,", "b@example.com,B,bills,"], {"bills": servers[1].dsn})
+    words = [*BULK, "--via", servers[0].dsn, "--from", "news@example.com", "--connections", "10"]
+    assert 0 == run([*words, "--via-column", "via", "--processes", "auto"])
+    assert [["a@example.com"], ["b@example.com"]] == [server.accepted_rcpts() for server in servers]
+
+
 def test_from_column_by_two_processes(servers: list[ScriptedSmtp], capsys: pytest.CaptureFixture[str]) -> None:
     write([f"user{number}@example.com,N,,s{number % 3}@example.org" for number in range(300)], {})
     words = [*BULK, "--via", servers[0].dsn, "--from", "news@example.com", "--from-column", "sender"]

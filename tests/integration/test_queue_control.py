@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.fault_server import FaultServer, Script
 from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk_words, ended, start, wait_until
 from servers.queue_workers import (
     here,
     queue_here,
     queue_words,
+    run_here,
     size,
     status_here,
     wait_for_quiet,
     wait_for_taken,
+    work_once,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
+    from servers.fault_server import FaultServer
     from servers.queue_workers import Workers
     from servers.redis_server import RedisServer
 
@@ -30,27 +29,6 @@ def _template() -> None:
     a_template()
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FaultServer]:
-    server = FaultServer(tmp_path / "taken.log", Script())
-    server.start()
-    yield server
-    server.stop()
-
-
-def run(*words: str) -> str:
-    """Run a command that goes well; return what it says."""
-    said = here(*words)
-    assert 0 == said.code, said.err
-    return said.out
-
-
-def once(redis: RedisServer, *words: str) -> None:
-    """Work until nothing is due."""
-    said = here("worker", "--queue", redis.url, "--once", "-q", *words)
-    assert (0, "") == (said.code, said.err)
-
-
 def test_paused_campaign_waits_and_goes_on_when_resumed(
     server: FaultServer, redis: RedisServer, workers: Workers
 ) -> None:
@@ -58,12 +36,12 @@ def test_paused_campaign_waits_and_goes_on_when_resumed(
     workers.start(2)
     assert 0 == queue_here(server, redis.url, "--rate", "100/s").code
     wait_for_taken(server, 10)
-    assert "is paused" in run("pause", "welcome-list")
+    assert "is paused" in run_here("pause", "welcome-list")
     wait_for_quiet(server, 0.7)
     paused = size(server)
     assert paused < 150
     assert "paused" == status_here().document["queue"]["state"]
-    assert "goes on" in run("resume", "welcome-list", "--queue", redis.url)
+    assert "goes on" in run_here("resume", "welcome-list", "--queue", redis.url)
     wait_for_taken(server, 150)
     assert_everybody_once(server, addresses)
 
@@ -75,7 +53,7 @@ def test_cancelled_campaign_ends_and_who_is_left_is_unsent(
     workers.start(2)
     coordinator = start(*queue_words(server, redis.url, "--wait", "--rate", "100/s"))
     wait_for_taken(server, 10)
-    assert "is ended" in run("cancel", "welcome-list")
+    assert "is ended" in run_here("cancel", "welcome-list")
     end = ended(coordinator)
     assert 4 == end.code
     assert "cancelled" in end.err
@@ -105,7 +83,7 @@ def test_worker_told_to_end_finishes_what_is_in_flight_and_hands_the_rest_back(
     after = status_here()
     assert size(server) == after.counts["accepted"]
     assert 150 - size(server) == after.document["queue"]["queued"]
-    once(redis)
+    work_once(redis)
     assert_everybody_once(server, addresses)
     assert {"accepted": 150} == status_here().counts
 

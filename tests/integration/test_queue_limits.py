@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis as client
-from servers.fault_server import FaultServer, Script
 from servers.mailblast_process import a_list, a_template
 from servers.queue_workers import queue_here
 
@@ -24,8 +23,8 @@ from mailblast.executors.queue.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from servers.fault_server import FaultServer
     from servers.queue_workers import Workers
     from servers.redis_server import RedisServer
 
@@ -42,14 +41,6 @@ def store(redis: RedisServer) -> Iterator[Store]:
     store = Store(redis.url, redis.url)
     yield store
     store.close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FaultServer]:
-    server = FaultServer(tmp_path / "taken.log", Script())
-    server.start()
-    yield server
-    server.stop()
 
 
 def most_in_a_second(times: list[float]) -> int:

@@ -22,9 +22,11 @@ from servers.queue_workers import (
     queue,
     queue_here,
     queue_words,
+    run_here,
     size,
     status_here,
     wait_for_taken,
+    work_once,
 )
 
 from mailblast.cli.settings import Settings
@@ -40,7 +42,7 @@ from mailblast.model.outcome import State
 from mailblast.providers.transport_cache import TransportCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from servers.queue_workers import Workers
     from servers.redis_server import RedisServer
@@ -54,27 +56,6 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _template() -> None:
     a_template()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FaultServer]:
-    server = FaultServer(tmp_path / "taken.log", Script())
-    server.start()
-    yield server
-    server.stop()
-
-
-def run(*words: str) -> str:
-    """Run a command that goes well; return what it says."""
-    said = here(*words)
-    assert 0 == said.code, said.err
-    return said.out
-
-
-def once(redis: RedisServer, *words: str) -> None:
-    """Work until nothing is due."""
-    said = here("worker", "--queue", redis.url, "--once", "-q", *words)
-    assert (0, "") == (said.code, said.err)
 
 
 def test_worker_elsewhere_delivers_attachments_and_included_files(
@@ -91,7 +72,7 @@ def test_worker_elsewhere_delivers_attachments_and_included_files(
     elsewhere.mkdir()
     with monkeypatch.context() as context:
         context.chdir(elsewhere)
-        once(redis)
+        work_once(redis)
     assert {"unsent": 4} == counts_on_file()
     assert_everybody_once(server, addresses)
     assert {"accepted": 4} == status_here().counts
@@ -112,7 +93,7 @@ def test_nothing_secret_is_at_the_server(
     assert b"hunter2" not in kept
     assert b"swordfish-swordfish" not in kept
     redis.start()
-    once(redis)
+    work_once(redis)
     assert 3 == size(server)
 
 
@@ -124,10 +105,10 @@ def test_status_shows_what_is_queued_and_takes_home_what_was_delivered_elsewhere
     assert {"unsent": 250} == end.counts
     before = status_here().document["queue"]
     assert (250, 0, "active", 0) == tuple(before[name] for name in ("queued", "sending", "state", "workers"))
-    assert f"queued 250 at {redis.url}" in run("status", "welcome-list")
+    assert f"queued 250 at {redis.url}" in run_here("status", "welcome-list")
     with monkeypatch.context() as context:
         context.setenv("MAILBLAST_HOME", str(tmp_path / "other"))
-        once(redis)
+        work_once(redis)
     assert {"unsent": 250} == counts_on_file()
     assert {"accepted": 250} == status_here().counts
 
@@ -138,7 +119,7 @@ def test_idle_worker_takes_home_what_came_of_campaigns_whose_journals_it_has(
     addresses = a_list(250)
     # One that ends when nothing is due, and one that stays.
     assert 0 == queue_here(server, redis.url).code
-    once(redis)
+    work_once(redis)
     assert {"accepted": 250} == counts_on_file()
     (worker,) = workers.start()
     assert 0 == queue_here(server, redis.url, "--campaign", "second").code
@@ -185,7 +166,7 @@ def test_refused_for_now_are_tried_again_and_refused_for_good_are_failed(
         assert 1 == end.code
         # One of the two good ones met the fault; its second try would be later than the patience.
         assert {"accepted": 1, "deferred": 2, "failed": 1} == end.counts
-        assert "rcpt-550.x@example.org" in run("failures", "welcome-list", "--state", "failed")
+        assert "rcpt-550.x@example.org" in run_here("failures", "welcome-list", "--state", "failed")
         again = here(*queue_words(server, redis.url, *words))
         assert {"accepted": 2, "deferred": 1, "failed": 1} == again.counts
         assert {*addresses[:2]} == {message.recipient for message in server.taken}
@@ -221,8 +202,8 @@ def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
     a_list([f"urgent{number}@example.org" for number in range(100)], "urgent.csv")
     assert 0 == queue_here(server, redis.url, "--batch-size", "20").code
     words = ["bulk", "urgent.csv", "-t", "welcome.html", "--via", server.dsn, "--from", "n@example.com"]
-    run(*words, "--queue", redis.url, "--priority", "high", "--batch-size", "20")
-    once(redis, "--concurrency", "1")
+    run_here(*words, "--queue", redis.url, "--priority", "high", "--batch-size", "20")
+    work_once(redis, "--concurrency", "1")
     taken = [message.recipient for message in server.taken]
     assert 300 == len(set(taken)) == len(taken)
     assert all(recipient.startswith("urgent") for recipient in taken[:100])
@@ -231,7 +212,7 @@ def test_several_campaigns_share_a_worker_and_the_urgent_one_goes_first(
 def test_worker_gives_metrics(server: FaultServer, redis: RedisServer) -> None:
     a_list(20)
     assert 0 == queue_here(server, redis.url).code
-    once(redis, "--metrics-file", "worker.prom")
+    work_once(redis, "--metrics-file", "worker.prom")
     text = Path("worker.prom").read_text(encoding="utf-8")
     assert 'campaign="worker"' in text
     assert json.dumps(20) in text

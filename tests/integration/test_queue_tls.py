@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 import redis as client
 from servers.availability import program
-from servers.fault_server import FaultServer, Script
 from servers.mailblast_process import a_list, a_template, assert_everybody_once, bulk_words
 from servers.queue_workers import here, status_here
 from servers.redis_server import RedisServer, free_port
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from servers.certificates import Certificates
+    from servers.fault_server import FaultServer
 
 LOGIN = "mailblast:hunter2"
 UNKNOWN = "is signed by an authority of its own"
@@ -61,13 +61,9 @@ def tls_redis(tmp_path_factory: pytest.TempPathFactory, certificates: Certificat
     running.server.stop()
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[FaultServer]:
+@pytest.fixture(autouse=True)
+def _template() -> None:
     a_template()
-    server = FaultServer(tmp_path / "taken.log", Script())
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize("names_authority", ["in the URL", "in SSL_CERT_FILE"])

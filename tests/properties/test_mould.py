@@ -116,6 +116,13 @@ def test_short_way_is_taken_for_plain_values() -> None:
     assert short_way.content({"a": 1}) is None
 
 
+def test_default_does_not_stand_for_a_function_of_jinja() -> None:
+    short_way = moulding(Renderer(Template("t", "", "s", None, "{{ range | default('x') }}")))
+    assert short_way is not None
+
+    assert short_way.content({}) is None
+
+
 @pytest.mark.parametrize("html", ["{{ a|upper }}", "{% if a %}x{% endif %}", "a\0{{ a }}", "w" * 1_999_990 + "{{ a }}"])
 def test_short_way_is_not_offered_for_what_only_the_long_way_can(html: str) -> None:
     assert moulding(Renderer(Template("t", "", "s", None, html))) is None

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 from servers.availability import program
 from servers.certificates import Certificates, make_certificates
+from servers.fault_server import FaultServer, Script
 from servers.postfix_server import Postfix, postfix_server
 from servers.queue_workers import Workers
 from servers.redis_server import RedisServer
 from servers.scripted_smtp import ScriptedSmtp
 from servers.smtp_sink import smtp_sink
+from servers.tcp_proxy import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -65,3 +68,20 @@ def workers(redis: RedisServer) -> Iterator[Workers]:
     workers = Workers(redis.url)
     yield workers
     workers.close()
+
+
+@pytest.fixture
+def proxy(redis: RedisServer) -> Iterator[TcpProxy]:
+    """A way to that Redis that can be cut."""
+    proxy = TcpProxy(redis.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FaultServer]:
+    """A server in a process of its own that takes everything, at once."""
+    server = FaultServer(tmp_path / "taken.log", Script())
+    server.start()
+    yield server
+    server.stop()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from servers.fault_server import FaultServer
     from servers.mailblast_process import Ended
+    from servers.redis_server import RedisServer
 
 
 HOME = Path(".mailblast")
@@ -58,6 +59,19 @@ def here(*words: str) -> Said:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
     return Said(code, out.getvalue(), err.getvalue())
+
+
+def run_here(*words: str) -> str:
+    """Run a command that goes well; return what it says."""
+    said = here(*words)
+    assert said.code == 0, said.err
+    return said.out
+
+
+def work_once(redis: RedisServer, *words: str) -> None:
+    """Work until nothing is due."""
+    said = here("worker", "--queue", redis.url, "--once", "-q", *words)
+    assert (said.code, said.err) == (0, "")
 
 
 def status_here(campaign: str = CAMPAIGN) -> Said:

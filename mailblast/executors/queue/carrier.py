@@ -32,6 +32,7 @@ class Carrier:
         on_trouble: Told what keeps the provider from working, and what stopped it.
     """
 
+    #: See ``Deliveries``.
     commit_is_remote = True
 
     def __init__(self, provider: Provider, clock: Clock, on_trouble: Callable[[MailblastError], None]) -> None:

@@ -36,6 +36,7 @@ class Ledger:
         may_retry: Returns whether a deferred recipient is tried again.
     """
 
+    #: See ``Log``, which this is one of.
     is_remote = True
 
     def __init__(

@@ -106,14 +106,14 @@ class QueuedRun(CampaignRun):
         result = await super().run()
         return result._replace(rows=self._taken)
 
-    def note_progress(self) -> None:
-        """Tell the journal how far the run is, for those who look on, and the monitor what limits it.
-
-        About once a second: here the run learns that it is paused, too.
-        """
+    def heed_pause(self) -> None:
+        """Stop where somebody has paused the campaign; to be called about once a second."""
         if is_paused(self._journal.folder):
             name = self._journal.campaign
             self._executor.stop(PausedError(f"{name} is paused.", fix=f"To go on: mailblast resume {name}"))
+
+    def note_progress(self) -> None:
+        """Tell the journal how far the run is, for those who look on, and the monitor what limits it."""
         self._monitor.pace(self._settings.rate_limit_per_s, self._executor.limiting())
         self._journal.note_progress(counts=self._counts, rows=self._taken)
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["INSTALL", "PREFIX", "Arrived", "Found", "Put", "QueueAwayError", "QueueError", "Store"]
 
-#: Looks for those who are to be declared in doubt: some may be settled by a slow worker between look and step.
-SETTLE_TRIES = 2
 #: Ids told to one script at once.
 IDS_AT_ONCE = 2_000
 #: Turns of workers whose outcomes are taken home at once.
@@ -226,14 +224,12 @@ class Store(Server):
             dead_slots: Bytes of these workers.
             make_payload: Returns the outcomes of some recipients, by number, as they stand in the stream.
         """
-        dead = frozenset(dead_slots)
+        dead, keys = frozenset(dead_slots), keys_of(token, "ledger", "outcomes")
         settled = 0
-        for _ in range(SETTLE_TRIES):
-            ids = [claim_id for claim_id, state in self.sending(token) if state in dead]
-            parts = [ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
-            for some in parts:
-                done = self.run("settle", keys_of(token, "ledger", "outcomes"), [make_payload(some), runs_of(some)])
-                settled += len(some) if done else 0
+        ids = iter([claim_id for claim_id, state in self.sending(token) if state in dead])
+        while some := list(itertools.islice(ids, IDS_AT_ONCE)):
+            # Nothing is done where one of them is settled by now, by a worker that was only slow: the next look tells.
+            settled += len(some) if self.run("settle", keys, [make_payload(some), runs_of(some)]) else 0
         return settled
 
     def sending(self, token: str) -> Iterator[tuple[int, int]]:

@@ -168,10 +168,13 @@ class Pool:
 
     def schedule(self, connection: Connection) -> None:
         """Have a body written at the end of this turn of the loop, after one commit for all of them."""
-        if not self._scheduled:
-            is_remote = self._deliveries is not None and self._deliveries.commit_is_remote
-            asyncio.get_running_loop().call_soon(*((self._gather, 0) if is_remote else (self._flush,)))
         self._scheduled.append(connection)
+        if len(self._scheduled) == 1:
+            loop = asyncio.get_running_loop()
+            if self._deliveries is not None and self._deliveries.commit_is_remote:
+                loop.call_soon(self._gather, 0)
+            else:
+                loop.call_soon(self._flush)
 
     def _gather(self, known: int) -> None:
         """Let further turns of the loop share the commit, as long as each of them brings a body; no time passes."""

@@ -28,7 +28,6 @@ OTHER = [
     "{{ a | default('x', true, 1) }}",
     "{% if a %}x{% endif %}",
     "{{ self }}",
-    "{{ range | default('x') }}",
     "{{ a }}{{ a ~ b }}",
 ]
 VALUES = ["", "Ada", "<&>", " ", None, 0, 3, ["x"]]
