@@ -58,8 +58,11 @@ async def shown(
     watch = Watch(watching, monitor, display, title)
     display.start()
     refreshing = asyncio.create_task(_refresh(monitor, display, watch, on_refresh))
+    # Lines of text and quiet runs have no form that words of others would break.
+    has_form = (terminal.live or json_log) and not terminal.quiet
     try:
-        yield watch
+        with terminal.beside(display.notice) if has_form else contextlib.nullcontext():
+            yield watch
     finally:
         refreshing.cancel()
         display.stop()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.console import Console
+
+    from mailblast.monitor.display import Level
+
+    Notice = Callable[[str, Level], None]
 
 
 class Terminal:
@@ -24,6 +29,8 @@ class Terminal:
     def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
         self.json_output = json_output
         self.quiet = quiet
+        #: Says what is said, while something else draws on stderr.
+        self._beside: Notice | None = None
 
     @property
     def interactive(self) -> bool:
@@ -54,11 +61,26 @@ class Terminal:
     def note(self, text: str) -> None:
         """Say something on stderr unless quiet."""
         if not self.quiet:
-            self.warn(text)
+            self._say(text, "info")
 
     def warn(self, text: str) -> None:
         """Say something on stderr, always."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - likewise
+        self._say(text, "warning")
+
+    @contextlib.contextmanager
+    def beside(self, notice: Notice) -> Iterator[None]:
+        """Have what is said meanwhile told by what draws on stderr, which would draw over it, or keeps a form."""
+        self._beside = notice
+        try:
+            yield
+        finally:
+            self._beside = None
+
+    def _say(self, text: str, level: Level) -> None:
+        if self._beside is None:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - likewise
+        else:
+            self._beside(text.removeprefix("mailblast: "), level)
 
     def ask(self, question: str) -> bool:
         """Ask a yes-or-no question on the terminal; anything but yes is no."""

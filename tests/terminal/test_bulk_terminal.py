@@ -21,6 +21,8 @@ from words import a_list, a_template
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers.redis_server import RedisServer
+
 
 class Terminal:
     """A process on a pseudo-terminal, and the screen it draws."""
@@ -91,6 +93,33 @@ def test_bulk_on_a_terminal_shows_a_dashboard_and_a_summary(bulk: Terminal) -> N
     assert bulk.wait() == 0
     assert "accepted         200" in bulk.text
     assert len(list(Path("out/new").iterdir())) == 200
+
+
+def test_words_about_the_queue_stand_above_the_dashboard(redis: RedisServer) -> None:
+    a_template()
+    a_list(["ada@example.com,Ada,x"])
+    words = [
+        "bulk",
+        "list.csv",
+        "-t",
+        "welcome.html",
+        "--via",
+        "smtp://127.0.0.1:9",
+        "--from",
+        "n@example.com",
+        "--yes",
+    ]
+    terminal = Terminal([*words, "--queue", redis.url, "--wait"], columns=120)
+    try:
+        terminal.read_until("No worker is there yet. Start some: mailblast worker --queue")
+        # A frame is drawn anew in its place, below them.
+        terminal.read_until("running 2 s")
+        assert 1 == terminal.text.count("welcome-list to workers at")
+        assert "No worker is there yet." in terminal.text
+        terminal.press(b"\x03")
+        assert 130 == terminal.wait()
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize("bulk", [["--rate", "20/s"]], indirect=True)
