@@ -118,7 +118,7 @@ def test_batches_that_are_put_together_know_of_each_other(store: Store) -> None:
     assert [(1, {}), (2, {2: QUEUED}), (0, {1: QUEUED, 3: QUEUED})] == [first, second, third]
     found = store.read_batches([(TOKEN, sequence) for sequence in (1, 2, 3)])
     assert [claims(1, 2), claims(3, 9), []] == [each.queued for each in found]
-    store.finish_batches([(TOKEN, 1), (TOKEN, 3)])
+    store.send(store.finishing([(TOKEN, 1), (TOKEN, 3)]))
     assert 1 == store.open_batches(TOKEN)
 
 
@@ -371,7 +371,7 @@ def test_batch_whose_answer_was_lost_comes_again(store: Store) -> None:
     engine.put(TOKEN, 1, 1)
     # Leased to this worker, as far as the server knows.
     engine._broker.do_fetch("normal", 1)
-    engine._forget_consumers()
+    engine._may_have_orphans = True
     engine.keep_alive()
     assert [1] == [lease.sequence for lease in engine.lease(1)]
     engine.keep_alive()

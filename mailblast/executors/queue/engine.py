@@ -1,8 +1,9 @@
 """Batches from hand to hand: Dramatiq's Redis broker keeps the queues, the leases and what a dead worker leaves.
 
 Only a batch's name travels: campaign, number and priority. Used here: messages, queues, late acknowledgement, leases by
-heartbeat, redelivery. Not used: Dramatiq's worker threads (messages are sent on an event loop) and its delays (a
-consumer that loses its connection forgets what it holds back).
+heartbeat, redelivery. Not used: Dramatiq's worker threads (messages are sent on an event loop), its delays (a consumer
+that loses its connection forgets what it holds back) and its consumers (they ask one queue after the other, and wait
+for each that is empty).
 
 Dramatiq looks for dead workers by chance, with one command in a thousand, so that the last batches of an idle queue
 would lie for hours. Here every worker does it four times in a lease.
@@ -17,10 +18,11 @@ import logging
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from mailblast.errors import UsageError
-from mailblast.executors.queue.store import INSTALL, QueueAwayError
+from mailblast.executors.queue.commands import Command, Script
+from mailblast.executors.queue.store import INSTALL, QueueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mailblast.executors.queue.store import Store
 
@@ -31,8 +33,6 @@ NAMESPACE = "mailblast:engine"
 QUEUES = ("high", "normal", "low")
 #: A worker that has not been heard for so long is gone, and its batches go to others.
 LEASE_S = 20.0
-#: Longest wait of a consumer that finds nothing, in milliseconds; who uses this waits by itself.
-IDLE_MS = 1
 
 
 class Lease(NamedTuple):
@@ -60,13 +60,11 @@ class Engine:
         try:
             from dramatiq import Message  # noqa: PLC0415 - in the extra "queue"
             from dramatiq.brokers.redis import RedisBroker  # noqa: PLC0415
-            from dramatiq.errors import ConnectionClosed  # noqa: PLC0415
         except ImportError as error:
             raise UsageError("--queue redis://… needs the package dramatiq.", fix=INSTALL) from error
         logging.getLogger("dramatiq").setLevel(logging.CRITICAL)
         self._store = store
-        self._make_message: Callable[..., Any] = Message
-        self._closed_error: type[Exception] = ConnectionClosed
+        self._message: Any = Message
 
         class Broker(RedisBroker):
             """Looks for dead workers when it is asked to, not by chance."""
@@ -82,7 +80,12 @@ class Engine:
         )
         for queue in QUEUES:
             self._broker.declare_queue(queue)
-        self._consumers: dict[str, Any] = {}
+        # Its commands go our way: together with others, and by name.
+        self._broker.scripts = {
+            name: functools.partial(self._run, Script(script.script)) for name, script in self._broker.scripts.items()
+        }
+        #: Commands that are to be sent together; None where each is sent at once.
+        self._gathered: list[Command] | None = None
         #: What this worker has, by Dramatiq's id.
         self._held: dict[str, Lease] = {}
         self._may_have_orphans = False
@@ -93,58 +96,73 @@ class Engine:
         Raises:
             QueueError: The server is away or refuses.
         """
-        message = self._make_message(
+        message = self._message(
             queue_name=QUEUES[priority], actor_name="deliver", args=(token, sequence, priority), kwargs={}, options={}
         )
-        with self._store.told():
-            self._broker.enqueue(message)
+        self._broker.enqueue(message)
 
     def put_all(self, token: str, sequences: Sequence[int], priority: int) -> None:
         """Put batches as ``put()`` does; the server is waited for once."""
-        with self._together():
+        with self._gathering() as commands:
             for sequence in sequences:
                 self.put(token, sequence, priority)
+        self._store.send(commands)
 
-    def lease(self, limit: int) -> list[Lease]:
+    def lease(self, limit: int, waiting: Sequence[int] | None = None) -> list[Lease]:
         """Take at most so many batches, the most urgent ones.
+
+        Args:
+            limit: How many; none are taken where it is below 1.
+            waiting: How many are in each queue, where that is known.
 
         Raises:
             QueueError: The server is away or refuses.
         """
-        leases: list[Lease] = []
+        if waiting is None:
+            waiting = self.acknowledge_all(())
+        with self._gathering() as commands:
+            for queue, count in zip(QUEUES, waiting, strict=True):
+                wanted = min(limit, count)
+                if wanted > 0:
+                    self._broker.do_fetch(queue, wanted)
+                    limit -= wanted
         try:
-            for queue in QUEUES:
-                consumer = self._consumer(queue)
-                consumer.prefetch = consumer.outstanding_message_count + limit - len(leases)
-                while len(leases) < limit:
-                    with self._store.told():
-                        message = next(consumer)
-                    if message is None:
-                        break
-                    lease = Lease._make([*message.args, message])
-                    self._held[message.options["redis_message_id"]] = lease
-                    leases.append(lease)
-        except (self._closed_error, QueueAwayError) as error:
-            self._forget_consumers()
-            if not leases and isinstance(error, QueueAwayError):
-                raise
-            if not leases:
-                raise QueueAwayError(f"The queue at {self._store.shown} does not answer.") from error
-        return leases
+            answers = self._store.send(commands)
+        except QueueError:
+            # What an answer held that was lost is leased to this worker, which does not know of it.
+            self._may_have_orphans = True
+            raise
+        return [self._hold(data) for answer in answers for data in answer if data is not None]
 
     def acknowledge(self, lease: Lease) -> None:
         """Say that a batch is done with."""
-        self._end(lease, "ack")
+        self.acknowledge_all([lease])
 
-    def acknowledge_all(self, leases: Iterable[Lease]) -> None:
-        """Say that batches are done with; the server is waited for once."""
-        with self._together():
+    def acknowledge_all(self, leases: Sequence[Lease], first: Sequence[Command] = ()) -> list[int]:
+        """Say that batches are done with, and look how many wait; the server is waited for once.
+
+        Args:
+            leases: Of these batches.
+            first: Commands that go before.
+
+        Returns:
+            How many wait in each queue, the most urgent one first.
+
+        Raises:
+            QueueError: The server is away or refuses; all of it may be done again.
+        """
+        with self._gathering() as commands:
             for lease in leases:
-                self.acknowledge(lease)
+                self._broker.do_ack(*_place_of(lease))
+        looks = [Command(("LLEN", f"{NAMESPACE}:{queue}")) for queue in QUEUES]
+        answers = self._store.send([*first, *commands, *looks])
+        self._let_go_of(leases)
+        return answers[-len(looks) :]
 
     def give_back(self, lease: Lease) -> None:
         """Put a batch back into its queue."""
-        self._end(lease, "requeue")
+        self._broker.do_requeue(*_place_of(lease))
+        self._let_go_of([lease])
 
     def keep_alive(self) -> None:
         """Say that this worker lives, and redeliver what dead ones had; to be called four times in a lease.
@@ -154,57 +172,59 @@ class Engine:
         """
         self._broker.looks_for_dead = True
         try:
-            with self._store.told():
+            with self._gathering() as commands:
                 for queue in QUEUES:
                     self._broker.do_qsize(queue)
-                if self._may_have_orphans:
-                    self._requeue_orphans()
+            self._store.send(commands)
+            if self._may_have_orphans:
+                self._requeue_orphans()
         finally:
             self._broker.looks_for_dead = False
 
     @contextlib.contextmanager
-    def _together(self) -> Iterator[None]:
-        """Send the commands inside at the end, all at once; nothing may ask for their answers."""
-        scripts = self._broker.scripts
-        with self._store.told(), self._store.client.pipeline(transaction=False) as pipe:
-            self._broker.scripts = scripts | {"dispatch": functools.partial(scripts["dispatch"], client=pipe)}
-            try:
-                yield
-            finally:
-                self._broker.scripts = scripts
-            pipe.execute()
+    def _gathering(self) -> Iterator[list[Command]]:
+        """Gather Dramatiq's commands inside, for who sends them; nothing may ask for their answers."""
+        gathered: list[Command] = []
+        self._gathered = gathered
+        try:
+            yield gathered
+        finally:
+            self._gathered = None
 
-    def _end(self, lease: Lease, how: str) -> None:
-        queue, message = QUEUES[lease.priority], lease.message
-        identity = message.options["redis_message_id"]
-        with self._store.told():
-            if how == "ack":
-                self._broker.do_ack(queue, identity)
-            else:
-                self._broker.do_requeue(queue, identity)
-        self._held.pop(identity, None)
-        consumer = self._consumers.get(queue)
-        if consumer is not None:
-            consumer.queued_message_ids.discard(message.message_id)
+    def _run(self, script: Script, *, keys: Sequence[str] = (), args: Sequence[Any] = ()) -> Any:
+        """Run one of Dramatiq's scripts for it."""
+        command = script.call(keys, args)
+        # The one without keys asks for a size that Dramatiq needs at once.
+        if self._gathered is not None and keys:
+            self._gathered.append(command)
+            return None
+        (answer,) = self._store.send([command])
+        return answer
 
-    def _consumer(self, queue: str) -> Any:
-        consumer = self._consumers.get(queue)
-        if consumer is None:
-            consumer = self._consumers[queue] = self._broker.consume(queue, prefetch=1, timeout=IDLE_MS)
-        return consumer
+    def _hold(self, data: bytes) -> Lease:
+        message = self._message.decode(data)
+        lease = Lease._make([*message.args, message])
+        self._held[message.options["redis_message_id"]] = lease
+        return lease
 
-    def _forget_consumers(self) -> None:
-        self._consumers.clear()
-        # What an answer held that was lost is leased to this worker, which does not know of it.
-        self._may_have_orphans = True
+    def _let_go_of(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            _, identity = _place_of(lease)
+            self._held.pop(identity, None)
 
     def _requeue_orphans(self) -> None:
         for queue in QUEUES:
-            leased = self._store.client.smembers(f"{NAMESPACE}:__acks__.{self._broker.broker_id}.{queue}")
+            with self._store.told():
+                leased = self._store.client.smembers(f"{NAMESPACE}:__acks__.{self._broker.broker_id}.{queue}")
             orphans = [identity.decode() for identity in leased if identity.decode() not in self._held]
             if orphans:
                 self._broker.do_requeue(queue, *orphans)
         self._may_have_orphans = False
+
+
+def _place_of(lease: Lease) -> tuple[str, str]:
+    """Return the queue of a batch and what Dramatiq calls it there."""
+    return QUEUES[lease.priority], lease.message.options["redis_message_id"]
 
 
 class EngineTurns:

@@ -108,10 +108,12 @@ class Leases:
     # With the engine, on a thread.
 
     def _exchange(self, engine: Engine, done: list[Lease], limit: int) -> list[tuple[Lease, Found | None]]:
-        if done:
-            self._acknowledge(engine, done)
+        batches = [(lease.token, lease.sequence) for lease in done]
+        waiting = engine.acknowledge_all(done, self._store.finishing(batches))
+        self._own.difference_update(batches)
+        done.clear()
         leases = []
-        for lease in engine.lease(limit) if limit > 0 else ():
+        for lease in engine.lease(limit, waiting):
             if (lease.token, lease.sequence) in self._own:
                 # Put twice, by somebody who did not hear that it had been put; or it is another one of this number,
                 # of a server that has lost its memory.
@@ -127,14 +129,6 @@ class Leases:
             # They are leased all the same, and are read when it is back.
             return [(lease, None) for lease in leases]
         return list(zip(leases, found, strict=True))
-
-    def _acknowledge(self, engine: Engine, done: list[Lease]) -> None:
-        """Acknowledge batches and clear the list; where that fails, it stays as it is."""
-        batches = [(lease.token, lease.sequence) for lease in done]
-        self._store.finish_batches(batches)
-        engine.acknowledge_all(done)
-        self._own.difference_update(batches)
-        done.clear()
 
     def _put_off(self, engine: Engine, lease: Lease, delay_s: float) -> None:
         self._store.delay(lease.token, lease.sequence, lease.priority, delay_s)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mailblast.errors import JournalError, UsageError
 from mailblast.executors.queue import scripts
+from mailblast.executors.queue.commands import Script, load, packed
 from mailblast.executors.queue.server_url import away, client_settings, tls_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from mailblast.executors.queue.commands import Command
 
 #: A server that does not answer for so long is away.
 TIMEOUT_S = 5.0
@@ -18,6 +21,8 @@ INSTALL = "Install it: pip install 'mailblast[queue]'"
 OLDEST = (7, 0)
 #: A clock that is further off than this lets leases end early or late.
 MAX_SKEW_S = 5.0
+#: Scripts that somebody removes again and again are a refusal in the end.
+LOADS = 3
 
 
 class QueueError(JournalError):
@@ -47,6 +52,7 @@ class Server:
             raise UsageError("--queue redis://… needs the package redis.", fix=INSTALL) from error
         self.shown = shown
         self._redis = redis
+        self._no_script_error = redis.exceptions.NoScriptError
         place, settings = client_settings(url)
         settings |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         try:
@@ -56,7 +62,7 @@ class Server:
             raise UsageError(
                 f"The queue's URL {shown} cannot be used.", fix="Write it like redis://host:6379/0."
             ) from None
-        self._scripts = {name: self.client.register_script(text) for name, text in scripts.SCRIPTS.items()}
+        self._scripts = {name: Script(text) for name, text in scripts.SCRIPTS.items()}
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
@@ -92,8 +98,8 @@ class Server:
         Raises:
             QueueError: The server is away or refuses.
         """
-        with self.told():
-            return self._scripts[name](keys=keys, args=args)
+        (found,) = self.send([self._scripts[name].call(keys, args)])
+        return found
 
     def run_all(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
         """Run one of our scripts several times, with keys and arguments; the server is waited for once.
@@ -101,11 +107,53 @@ class Server:
         Raises:
             QueueError: The server is away or refuses; some may have run.
         """
-        with self.told(), self.client.pipeline(transaction=False) as pipe:
-            for keys, args in calls:
-                self._scripts[name](keys=keys, args=args, client=pipe)
-            found: list[Any] = pipe.execute()
-        return found
+        script = self._scripts[name]
+        return self.send([script.call(keys, args) for keys, args in calls])
+
+    def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands one after the other and return their answers, as bytes; the server is waited for once.
+
+        Raises:
+            QueueError: The server is away or refuses; some may have run.
+        """
+        with self.told():
+            answers, loaded = self._answers(commands), []
+            for _ in range(LOADS):
+                lost = [index for index, answer in enumerate(answers) if isinstance(answer, self._no_script_error)]
+                if not lost:
+                    break
+                # What has run is not repeated: whoever was put just now would be refused as queued already.
+                loads = [load(script) for script in dict.fromkeys(commands[index].script for index in lost)]
+                again = self._answers([*loads, *(commands[index] for index in lost)])
+                loaded = again[: len(loads)]
+                for index, answer in zip(lost, again[len(loads) :], strict=True):
+                    answers[index] = answer
+            for answer in (*loaded, *answers):
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+    def _answers(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers of commands that are sent together; errors of the server are among them."""
+        if not commands:
+            return []
+        pool, refusal = self.client.connection_pool, self._redis.exceptions.ResponseError
+        answers: list[Any] = []
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command([packed(commands)])
+            for _ in commands:
+                try:
+                    answers.append(connection.read_response())
+                except refusal as error:
+                    answers.append(error)
+        except BaseException:
+            # Answers that come yet are nobody's.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+        return answers
 
     def check_server(self, now_s: float) -> list[str]:
         """Look at the server; return what its operator should know.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mailblast.executors.queue.commands import Command
 from mailblast.executors.queue.keys import CAMPAIGNS, DELAYED, PREFIX, key_of, keys_of
 from mailblast.executors.queue.rows import decode_rows, encode_rows
 from mailblast.executors.queue.runs import runs_by_state, runs_of
@@ -185,12 +186,12 @@ class Store(Server):
             for state, *rows in answers
         ]
 
-    def finish_batches(self, batches: Iterable[tuple[str, int]]) -> None:
-        """Forget batches whose recipients all have an outcome, or are somebody else's."""
-        with self.told(), self.client.pipeline(transaction=False) as pipe:
-            for token, sequence in batches:
-                pipe.hdel(key_of(token, "batches"), sequence)
-            pipe.execute()
+    def finishing(self, batches: Iterable[tuple[str, int]]) -> list[Command]:
+        """Return the commands that forget batches whose recipients all have an outcome, or are somebody else's."""
+        by_token: dict[str, list[int]] = {}
+        for token, sequence in batches:
+            by_token.setdefault(token, []).append(sequence)
+        return [Command(("HDEL", key_of(token, "batches"), *each)) for token, each in by_token.items()]
 
     def drop_batch(self, token: str, sequence: int) -> None:
         """Forget a batch of a cancelled campaign; who of it is still queued is no longer."""
