@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
+
     from mailblast.model.outcome import Outcome
 
 
@@ -22,6 +24,6 @@ class Log(Protocol):
         """Note what became of a message that was begun."""
         ...
 
-    def commit(self) -> None:
-        """Write all notes."""
+    def commit(self) -> asyncio.Future[None] | None:
+        """Write all notes: those of ``begin()`` are on file when it returns, or when what it returns is done."""
         ...

@@ -83,6 +83,8 @@ class Pipeline:
         self._breaker = Breaker()
         self._flush_due = False
         self._unwritten = False
+        #: Loop's seconds from which outcomes wait for no mark any more.
+        self._flush_at_s = 0.0
         self._closed = False
         #: Claims in the lanes of slow domains.
         self.parked = 0
@@ -192,10 +194,13 @@ class Pipeline:
         self._in_flight[message.id].begun = True
         self._log.begin(message.id, message.digest, self._clock.now())
 
-    def commit(self) -> None:
-        """Write all marks and outcomes. Raises ``JournalError``."""
-        self._log.commit()
+    def commit(self) -> asyncio.Future[None] | None:
+        """Write all marks and outcomes; see ``Deliveries``. Raises ``JournalError``."""
+        written = self._log.commit()
         self._unwritten = False
+        if written is not None:
+            written.add_done_callback(self._written)
+        return written
 
     def finish(self, message: Message, attempt: Attempt) -> None:
         """Take what one attempt came to and decide what follows."""
@@ -355,24 +360,34 @@ class Pipeline:
 
     def _note(self, outcome: Outcome) -> None:
         self._log.finish(outcome)
-        self._unwritten = True
-        if not self._flush_due:
-            self._flush_due = True
+        if not self._unwritten:
+            self._unwritten = True
             # A provider that has marks to write in this turn schedules its commit first; it carries outcomes too.
             loop = asyncio.get_running_loop()
-            if self.commit_is_remote:
-                loop.call_later(OUTCOMES_WAIT_S, self._flush)
-            else:
+            self._flush_at_s = loop.time() + OUTCOMES_WAIT_S if self.commit_is_remote else 0.0
+            if not self._flush_due:
+                self._flush_due = True
                 loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Write outcomes that no mark of their turn carried to the file; they must not wait for one."""
+        """Write outcomes that no mark has carried to the file; they must not wait for one."""
         self._flush_due = False
         if not self._unwritten:
             return
+        if self.commit_is_remote:
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._flush_at_s:
+                self._flush_due = True
+                loop.call_at(self._flush_at_s, self._flush)
+                return
         try:
             self.commit()
         except MailblastError as error:
+            self.stop(error)
+
+    def _written(self, written: asyncio.Future[None]) -> None:
+        error = None if written.cancelled() else written.exception()
+        if isinstance(error, MailblastError):
             self.stop(error)
 
     def _consider_stopping(self, action: Action, attempt: Attempt) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 #: Rows read and claimed at once, for one transaction of the journal takes many as cheaply as a few.
 READ_ROWS = 500
+#: Names of this module: before Python 3.12 a member of an enumeration takes 0.1 µs.
+_DEFERRED = State.DEFERRED
+_UNSENT = State.UNSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +258,11 @@ class CampaignRun:
             stopped.cancel()
 
     def _count(self, outcome: Outcome) -> None:
-        if outcome.state is State.UNSENT and self._executor.stopped is None:
+        state = outcome.state
+        if state is _UNSENT and self._executor.stopped is None:
             self._put_off += 1
             return
-        self._counts[outcome.state] += 1
+        self._counts[state] += 1
         self._monitor.record(outcome)
 
     def _fold(self, outcomes: Sequence[Outcome]) -> None:
@@ -266,11 +270,11 @@ class CampaignRun:
         retries = {
             outcome.id: now + deferred_delay_s(max(outcome.attempts, 1), self._jitter.random(), outcome.retry_after_s)
             for outcome in outcomes
-            if outcome.state is State.DEFERRED
+            if outcome.state is _DEFERRED
         }
         if self._put_off:
             # Earlier than any second try, so that they can be told apart.
-            retries |= {outcome.id: self._started_s for outcome in outcomes if outcome.state is State.UNSENT}
+            retries |= {outcome.id: self._started_s for outcome in outcomes if outcome.state is _UNSENT}
         self._journal.fold(outcomes, retry_at=retries)
         self._suppress_hard_bounces(outcomes)
 

@@ -61,15 +61,16 @@ class MemoryProvider:
                 message = deliveries.take()
                 if message is None:
                     break
-                self._handle(message, deliveries)
+                await self._handle(message, deliveries)
             await asyncio.sleep(0)
 
-    def _handle(self, message: Message, deliveries: Deliveries) -> None:
+    async def _handle(self, message: Message, deliveries: Deliveries) -> None:
         attempt = Attempt(Disposition.NOT_SENT, None, Scope.CONNECTION)
         try:
             complete = _held(message)
             deliveries.begin(message)
-            deliveries.commit()
+            if (written := deliveries.commit()) is not None:
+                await written
             attempt = self._answer(message)
             if attempt.disposition is not Disposition.NOT_SENT:
                 self.messages.append(complete)

@@ -66,7 +66,7 @@ class OutboxProvider:
         while await deliveries.wait():
             turn_ends_s = time.monotonic() + TURN_S
             while time.monotonic() < turn_ends_s and (message := deliveries.take()) is not None:
-                self._handle(message, deliveries)
+                await self._handle(message, deliveries)
             await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ class OutboxProvider:
         self._open()
         return [("connect", f"messages are written to {self.folder}; nothing leaves this machine")]
 
-    def _handle(self, message: Message, deliveries: Deliveries) -> None:
+    async def _handle(self, message: Message, deliveries: Deliveries) -> None:
         started_s = self._monotonic()
         attempt = NOT_SENT
         name = file_name(message)
@@ -86,7 +86,8 @@ class OutboxProvider:
         try:
             self._write(temporary, message)
             deliveries.begin(message)
-            deliveries.commit()
+            if (written := deliveries.commit()) is not None:
+                await written
             kept = self._keep(temporary, name)
             reply = Reply(250, "2.0.0", f"Written to {kept}", Stage.BODY)
             attempt = Attempt(Disposition.ACCEPTED, reply, Scope.RECIPIENT, self._monotonic() - started_s, name)

@@ -9,16 +9,18 @@ Rules of one message's life:
 1. ``take()`` hands it over. From then on the provider owes exactly one ``finish()`` for it, also when it is
    cancelled or raises.
 2. ``begin()`` before the message could be complete at the provider, as late as possible, and ``commit()`` before
-   those bytes leave. Many ``begin()`` of one turn of the event loop share one ``commit()``.
+   those bytes leave; where that returns a future, they wait for it. Many ``begin()`` of one turn of the event loop
+   share one ``commit()``.
 3. ``finish()`` with what came of it. Where the answer was lost after ``begin()`` and the message may have been
    complete: ``IN_DOUBT``. Where it certainly was not: ``NOT_SENT``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator
 
     from mailblast.model.message import Message
@@ -58,8 +60,11 @@ class Deliveries(Protocol):
         """Note that this message may from now on be complete at the provider."""
         ...
 
-    def commit(self) -> None:
-        """Have all notes of ``begin()`` on file. Raises ``JournalError`` where they cannot be written."""
+    def commit(self) -> asyncio.Future[Any] | None:
+        """Have all notes of ``begin()`` on file: at once, or when what is returned is done.
+
+        Raises ``JournalError`` where they cannot be written, or what is returned does; then nothing of them may leave.
+        """
         ...
 
     def finish(self, message: Message, attempt: Attempt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mailblast.providers.provider import Provider
+
+    Maker = Callable[..., ListDeliveries]
 
 
 class Subject:
@@ -88,6 +91,12 @@ async def _sendgrid(_: Path) -> AsyncIterator[Subject]:
         yield Subject(provider, lambda: len(fake.mails))
 
 
+@pytest.fixture(params=[False, True], ids=["local", "remote"])
+def deliveries_of(request: pytest.FixtureRequest) -> Maker:
+    """Where marks are kept: on this machine, or on another one."""
+    return functools.partial(ListDeliveries, commit_is_remote=request.param)
+
+
 @pytest.fixture(
     params=[_memory, _outbox, _pipelined, _one_by_one, _aiosmtpd, _ses, _ses_bulk, _sendgrid],
     ids=lambda maker: maker.__name__[1:],
@@ -100,8 +109,8 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await subject.provider.close()
 
 
-async def test_deliver_many_accepts_each_exactly_once(subject: Subject) -> None:
-    deliveries = ListDeliveries(messages(250))
+async def test_deliver_many_accepts_each_exactly_once(subject: Subject, deliveries_of: Maker) -> None:
+    deliveries = deliveries_of(messages(250))
     await subject.provider.open()
     await subject.provider.deliver(deliveries)
     assert dict.fromkeys(range(1, 251), Disposition.ACCEPTED) == deliveries.dispositions
@@ -109,8 +118,8 @@ async def test_deliver_many_accepts_each_exactly_once(subject: Subject) -> None:
     assert 250 == subject.arrived()
 
 
-async def test_deliver_marks_and_commits_before_it_finishes(subject: Subject) -> None:
-    deliveries = ListDeliveries(messages(30))
+async def test_deliver_marks_and_commits_before_it_finishes(subject: Subject, deliveries_of: Maker) -> None:
+    deliveries = deliveries_of(messages(30))
     await subject.provider.open()
     await subject.provider.deliver(deliveries)
     calls = deliveries.calls
@@ -120,21 +129,21 @@ async def test_deliver_marks_and_commits_before_it_finishes(subject: Subject) ->
         assert ("commit", 0) in calls[begun:finished]
 
 
-async def test_deliver_nothing_returns(subject: Subject) -> None:
+async def test_deliver_nothing_returns(subject: Subject, deliveries_of: Maker) -> None:
     await subject.provider.open()
-    await subject.provider.deliver(ListDeliveries([]))
+    await subject.provider.deliver(deliveries_of([]))
     assert 0 == subject.arrived()
 
 
-async def test_deliver_twice_sends_both_times(subject: Subject) -> None:
+async def test_deliver_twice_sends_both_times(subject: Subject, deliveries_of: Maker) -> None:
     await subject.provider.open()
-    await subject.provider.deliver(ListDeliveries([a_message(1)]))
-    await subject.provider.deliver(ListDeliveries([a_message(2)]))
+    await subject.provider.deliver(deliveries_of([a_message(1)]))
+    await subject.provider.deliver(deliveries_of([a_message(2)]))
     assert 2 == subject.arrived()
 
 
-async def test_deliver_waits_for_messages_that_come_later(subject: Subject) -> None:
-    deliveries = ListDeliveries([a_message(1)], stay_open=True)
+async def test_deliver_waits_for_messages_that_come_later(subject: Subject, deliveries_of: Maker) -> None:
+    deliveries = deliveries_of([a_message(1)], stay_open=True)
     await subject.provider.open()
     delivering = asyncio.create_task(subject.provider.deliver(deliveries))
     await deliveries.until_finished(1)
@@ -146,8 +155,8 @@ async def test_deliver_waits_for_messages_that_come_later(subject: Subject) -> N
     assert 2 == subject.arrived()
 
 
-async def test_deliver_cancelled_finishes_everything_taken(subject: Subject) -> None:
-    deliveries = ListDeliveries(messages(5000), stay_open=True)
+async def test_deliver_cancelled_finishes_everything_taken(subject: Subject, deliveries_of: Maker) -> None:
+    deliveries = deliveries_of(messages(5000), stay_open=True)
     await subject.provider.open()
     delivering = asyncio.create_task(subject.provider.deliver(deliveries))
     await deliveries.until_finished(20)
@@ -162,8 +171,8 @@ async def test_deliver_cancelled_finishes_everything_taken(subject: Subject) -> 
     assert accepted <= subject.arrived() <= accepted + doubtful
 
 
-async def test_commit_fails_nothing_of_that_turn_is_sent(subject: Subject) -> None:
-    deliveries = ListDeliveries(messages(50))
+async def test_commit_fails_nothing_of_that_turn_is_sent(subject: Subject, deliveries_of: Maker) -> None:
+    deliveries = deliveries_of(messages(50))
 
     def fail() -> None:
         raise JournalError("disk full")
@@ -178,8 +187,8 @@ async def test_commit_fails_nothing_of_that_turn_is_sent(subject: Subject) -> No
     assert 0 == subject.arrived()
 
 
-async def test_commit_fails_later_what_was_sent_keeps_its_answer(subject: Subject) -> None:
-    deliveries = ListDeliveries(messages(200))
+async def test_commit_fails_later_what_was_sent_keeps_its_answer(subject: Subject, deliveries_of: Maker) -> None:
+    deliveries = deliveries_of(messages(200))
     commits = 0
 
     def fail_at_the_fifth() -> None:
@@ -199,13 +208,13 @@ async def test_commit_fails_later_what_was_sent_keeps_its_answer(subject: Subjec
     assert values.count(Disposition.ACCEPTED) == subject.arrived()
 
 
-async def test_probe_sends_no_mail(subject: Subject) -> None:
+async def test_probe_sends_no_mail(subject: Subject, deliveries_of: Maker) -> None:
     probe: Any = subject.provider
     facts = await probe.probe("sender@example.org")
     assert "connect" == facts[0][0]
     assert 0 == subject.arrived()
 
 
-async def test_close_without_open_does_nothing(subject: Subject) -> None:
+async def test_close_without_open_does_nothing(subject: Subject, deliveries_of: Maker) -> None:
     await subject.provider.close()
     assert 0 == subject.arrived()

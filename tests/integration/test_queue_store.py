@@ -21,7 +21,7 @@ from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Claim, Recipient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from servers.redis_server import RedisServer
@@ -43,26 +43,29 @@ class AWorker:
 
     def __init__(self, store: Store, folder: Path, name: str, slot: int) -> None:
         self.wire = Wire(store)
-        self.wire.open()
         self.spool = Spool(folder, name)
         self.ledger = Ledger(self.wire, self.spool, TOKEN, name, slot, lambda outcome: outcome.attempts < 2)
 
-    def begin(self, *ids: int) -> None:
+    async def begin(self, *ids: int) -> None:
         for each in ids:
             self.ledger.begin(each, 0, 0.0)
-        self.ledger.commit()
+        written = self.ledger.commit()
+        assert written is not None
+        await written
 
 
 @pytest.fixture
-def first(store: Store, tmp_path: Path) -> Iterator[AWorker]:
+async def first(store: Store, tmp_path: Path) -> AsyncIterator[AWorker]:
     worker = AWorker(store, tmp_path / "spool", "first", FIRST_SLOT)
+    await worker.wire.open()
     yield worker
     worker.wire.close()
 
 
 @pytest.fixture
-def second(store: Store, tmp_path: Path) -> Iterator[AWorker]:
+async def second(store: Store, tmp_path: Path) -> AsyncIterator[AWorker]:
     worker = AWorker(store, tmp_path / "spool", "second", FIRST_SLOT + 1)
+    await worker.wire.open()
     yield worker
     worker.wire.close()
 
@@ -98,11 +101,11 @@ def home(store: Store) -> dict[int, State]:
     return found
 
 
-def test_put_leaves_out_who_is_queued_sent_to_or_served(store: Store, first: AWorker) -> None:
+async def test_put_leaves_out_who_is_queued_sent_to_or_served(store: Store, first: AWorker) -> None:
     assert (1, {}) == put(store, 1, 2, 3)
-    first.begin(1)
+    await first.begin(1)
     first.ledger.finish(an_outcome(2))
-    first.ledger.barrier()
+    await first.ledger.barrier()
     assert (2, {1: FIRST_SLOT, 2: ACCEPTED, 3: QUEUED}) == put(store, 1, 2, 3, 4)
     assert ("", claims(4), bytes([QUEUED])) == read(store, 2)
     assert ("", claims(1, 2, 3), bytes([FIRST_SLOT, ACCEPTED, QUEUED])) == read(store, 1)
@@ -133,27 +136,27 @@ def test_numbers_of_batches_are_not_used_again_by_a_server_that_has_lost_them(st
     assert later > before + 2
 
 
-def test_ids_far_apart_and_out_of_order_are_one_batch(store: Store, first: AWorker) -> None:
+async def test_ids_far_apart_and_out_of_order_are_one_batch(store: Store, first: AWorker) -> None:
     put(store, 70_000, 3, 4, 5, 1)
-    first.begin(4, 70_000)
+    await first.begin(4, 70_000)
     assert bytes([FIRST_SLOT, QUEUED, FIRST_SLOT, QUEUED, QUEUED]) == read(store, 1).states
     assert [3, 5, 1] == [claim.id for claim in read(store, 1).queued]
 
 
-def test_marks_of_a_turn_are_set_all_or_none(store: Store, first: AWorker, second: AWorker) -> None:
+async def test_marks_of_a_turn_are_set_all_or_none(store: Store, first: AWorker, second: AWorker) -> None:
     put(store, 1, 2, 3)
-    first.begin(1, 2)
+    await first.begin(1, 2)
     with pytest.raises(LeaseLostError):
-        second.begin(2, 3)
+        await second.begin(2, 3)
     assert [FIRST_SLOT, FIRST_SLOT, QUEUED] == [byte(store, each) for each in (1, 2, 3)]
     # Its own, again: the answer was lost, or a second attempt.
-    first.begin(1)
-    second.begin(3)
+    await first.begin(1)
+    await second.begin(3)
 
 
-def test_group_told_twice_counts_once(store: Store, first: AWorker) -> None:
+async def test_group_told_twice_counts_once(store: Store, first: AWorker) -> None:
     put(store, 1)
-    first.begin(1)
+    await first.begin(1)
     first.ledger.finish(an_outcome(1))
     (group,) = [first.ledger._group()]
     assert group is not None
@@ -164,13 +167,13 @@ def test_group_told_twice_counts_once(store: Store, first: AWorker) -> None:
     assert not store.has_outcomes(TOKEN)
 
 
-def test_states_of_outcomes(store: Store, first: AWorker) -> None:
+async def test_states_of_outcomes(store: Store, first: AWorker) -> None:
     put(store, *range(1, 7))
-    first.begin(*range(1, 7))
+    await first.begin(*range(1, 7))
     ends = [State.ACCEPTED, State.FAILED, State.IN_DOUBT, State.UNSENT, State.DEFERRED, State.DEFERRED]
     for claim_id, state in enumerate(ends, start=1):
         first.ledger.finish(an_outcome(claim_id, state, attempts=claim_id - 4))
-    first.ledger.barrier()
+    await first.ledger.barrier()
     wanted = [ACCEPTED, CODES[State.FAILED], CODES[State.IN_DOUBT], QUEUED, QUEUED, CODES[State.DEFERRED]]
     assert wanted == [byte(store, each) for each in range(1, 7)]
     found = home(store)
@@ -178,18 +181,18 @@ def test_states_of_outcomes(store: Store, first: AWorker) -> None:
     assert State.DEFERRED is found[5] is found[6]
 
 
-def test_outcomes_stay_until_they_are_said_to_be_at_home(store: Store, first: AWorker) -> None:
+async def test_outcomes_stay_until_they_are_said_to_be_at_home(store: Store, first: AWorker) -> None:
     put(store, 1, 2, 3)
     for each in (1, 2):
-        first.begin(each)
+        await first.begin(each)
         first.ledger.finish(an_outcome(each))
-        first.ledger.barrier()
+        await first.ledger.barrier()
     taken = store.take_outcomes(TOKEN, limit=1)
     assert taken is not None
     assert taken == store.take_outcomes(TOKEN, limit=1)
-    first.begin(3)
+    await first.begin(3)
     first.ledger.finish(an_outcome(3, State.DEFERRED))
-    first.ledger.barrier()
+    await first.ledger.barrier()
     later = store.take_outcomes(TOKEN, taken.last)
     assert later is not None
     assert [[1], [2], [3]] == [
@@ -199,49 +202,51 @@ def test_outcomes_stay_until_they_are_said_to_be_at_home(store: Store, first: AW
     assert not store.has_outcomes(TOKEN)
 
 
-def test_who_has_a_final_state_is_not_tried_again(store: Store, first: AWorker, second: AWorker) -> None:
+async def test_who_has_a_final_state_is_not_tried_again(store: Store, first: AWorker, second: AWorker) -> None:
     put(store, 1)
     for worker, state in ((second, State.FAILED), (first, State.DEFERRED)):
         worker.ledger.finish(an_outcome(1, state))
-        worker.ledger.barrier()
+        await worker.ledger.barrier()
     assert {1: State.FAILED} == home(store)
 
 
-def test_what_becomes_of_those_never_begun_is_noted_once(store: Store, first: AWorker) -> None:
+async def test_what_becomes_of_those_never_begun_is_noted_once(store: Store, first: AWorker) -> None:
     put(store, 1, 2)
     invalid = an_outcome(1, State.INVALID)
     first.ledger.note(invalid)
     first.ledger.note(an_outcome(2, State.UNSENT))
-    first.begin(2)
+    await first.begin(2)
     accepted = an_outcome(2)
     first.ledger.finish(accepted)
     first.ledger.note(accepted)
-    first.ledger.barrier()
+    await first.ledger.barrier()
     assert {1: State.INVALID, 2: State.ACCEPTED} == home(store)
 
 
-def test_dead_workers_messages_are_in_doubt_and_a_late_answer_settles_them(store: Store, first: AWorker) -> None:
+async def test_dead_workers_messages_are_in_doubt_and_a_late_answer_settles_them(store: Store, first: AWorker) -> None:
     put(store, 1, 2)
-    first.begin(1)
+    await first.begin(1)
     Workers(store).seen("first", {"slot": FIRST_SLOT, "concurrency": 1, "lease_s": 20.0})
     assert 0 == settle(store, TOKEN, 2.0)
     Workers(store).gone("first")
     assert 1 == settle(store, TOKEN, 2.0)
     assert {1: State.IN_DOUBT} == home(store)
     first.ledger.finish(an_outcome(1))
-    first.ledger.barrier()
+    await first.ledger.barrier()
     assert {1: State.ACCEPTED} == home(store)
     assert ACCEPTED == byte(store, 1)
 
 
-def test_worker_that_was_only_slow_has_the_last_word_about_what_it_sent(store: Store, first: AWorker) -> None:
+async def test_worker_that_was_only_slow_has_the_last_word_about_what_it_sent(store: Store, first: AWorker) -> None:
     put(store, 1, 2)
-    first.begin(1)
+    await first.begin(1)
 
     def payload(ids: Sequence[int]) -> str:
         # Told between the look at the ledger and the step that settles.
         first.ledger.finish(an_outcome(1))
-        first.ledger.barrier()
+        group = first.ledger._group()
+        assert group is not None
+        tell_group(store, group)
         return ",".join(to_text(an_outcome(each, State.IN_DOUBT)) for each in ids)
 
     assert 0 == store.settle(TOKEN, [FIRST_SLOT], payload)
@@ -278,24 +283,24 @@ def test_batch_for_later_comes_when_it_is_due(store: Store) -> None:
     assert {1, 2} == store.unput(TOKEN)
 
 
-def test_cancelled_batch_lets_go_of_its_recipients(store: Store, first: AWorker) -> None:
+async def test_cancelled_batch_lets_go_of_its_recipients(store: Store, first: AWorker) -> None:
     put(store, 1, 2)
-    first.begin(1)
+    await first.begin(1)
     store.drop_batch(TOKEN, 1)
     assert [FIRST_SLOT, 0] == [byte(store, each) for each in (1, 2)]
     assert [] == read(store, 1).claims
     assert 0 == store.open_batches(TOKEN)
 
 
-def test_outcomes_are_kept_while_the_server_is_away_and_told_by_the_next(
+async def test_outcomes_are_kept_while_the_server_is_away_and_told_by_the_next(
     store: Store, first: AWorker, second: AWorker, redis: RedisServer
 ) -> None:
     put(store, 1, 2)
-    first.begin(1, 2)
+    await first.begin(1, 2)
     redis.stop()
     first.ledger.finish(an_outcome(1))
     with pytest.raises(QueueAwayError):
-        first.ledger.barrier()
+        await first.ledger.barrier()
     first.ledger.finish(an_outcome(2))
     with pytest.raises(QueueAwayError):
         first.ledger.commit()
@@ -305,8 +310,9 @@ def test_outcomes_are_kept_while_the_server_is_away_and_told_by_the_next(
     assert first.spool.path == path
     for group in groups:
         tell_group(store, group)
-    first.wire.open()
+    await first.wire.open()
     first.ledger.tell_again()
+    await first.ledger.barrier()
     assert not first.spool.path.exists()
     assert {1: State.ACCEPTED, 2: State.ACCEPTED} == home(store)
 
@@ -339,7 +345,11 @@ async def test_batch_that_was_put_twice_is_not_delivered_by_one_worker_at_once(s
     put(store, 1)
     engine.put_all(TOKEN, [1, 1], 1)
     before: list[int] = []
-    leases = Leases(store, EngineTurns(engine), lambda: before.append(store.open_batches(TOKEN)))
+
+    async def note_batches() -> None:
+        before.append(store.open_batches(TOKEN))
+
+    leases = Leases(store, EngineTurns(engine), note_batches)
     ((lease, found),) = await leases.exchange(4)
     assert found is not None
     assert (1, claims(1)) == (lease.sequence, found.queued)

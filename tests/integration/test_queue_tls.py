@@ -112,17 +112,17 @@ def test_server_whose_certificate_proves_nothing_is_refused_and_nothing_is_sent(
     assert before == tls_redis.plain.dbsize()
 
 
-def test_wire_of_a_worker_verifies_too(tls_redis: TlsRedis) -> None:
+async def test_wire_of_a_worker_verifies_too(tls_redis: TlsRedis) -> None:
     for url in (tls_redis.url(trusted=False), tls_redis.url("127.0.0.2")):
         store = Store(url, shown(url))
         with pytest.raises(QueueAwayError, match="The certificate of the queue at"):
-            Wire(store).open()
+            await Wire(store).open()
         store.close()
     url = tls_redis.url()
     store = Store(url, shown(url))
     wire = Wire(store)
-    wire.open()
-    assert "TLSv1.3" == wire._connection._sock.version()
+    await wire.open()
+    assert "TLSv1.3" == wire._transport.get_extra_info("ssl_object").version()
     wire.close()
     store.close()
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mailblast.model.outcome import Attempt
 
 
+#: What a commit takes that is a round trip.
+REMOTE_S = 0.002
+
 #: What compositions of ``a_message()`` have in common.
 LAYOUT = Layout(("number",), "message {{number}}", "Hello\n", None)
 
@@ -65,7 +68,7 @@ class ListDeliveries:
         waiting: Handed out in this order.
         repeat: Whether a message that came back (not sent, or the connection's fault) is handed out again.
         stay_open: Wait for ``add()`` and ``close()`` instead of ending when the list is empty.
-        commit_is_remote: Whether a commit is said to be a round trip.
+        commit_is_remote: Whether a commit is a round trip, which takes ``REMOTE_S`` and fails only then.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class ListDeliveries:
         self._in_flight: dict[int, Message] = {}
         self._begun: set[int] = set()
         self._uncommitted: set[int] = set()
+        #: Of commits that are not through yet.
+        self._on_the_way: set[int] = set()
         self.calls: list[tuple[str, int]] = []
         #: Attempts of each message, in order.
         self.attempts: dict[int, list[Attempt]] = {}
@@ -127,13 +132,34 @@ class ListDeliveries:
         self._uncommitted.add(message.id)
         self.calls.append(("begin", message.id))
 
-    def commit(self) -> None:
-        self.on_commit()
-        self._uncommitted.clear()
+    def commit(self) -> asyncio.Future[None] | None:
+        ids, self._uncommitted = self._uncommitted, set()
+        if not self.commit_is_remote:
+            self.on_commit()
+            self.calls.append(("commit", 0))
+            return None
+        self._on_the_way |= ids
+        loop = asyncio.get_running_loop()
+        written = loop.create_future()
+        loop.call_later(REMOTE_S, self._written, ids, written)
+        return written
+
+    def _written(self, ids: set[int], written: asyncio.Future[None]) -> None:
+        self._on_the_way -= ids
+        if written.done():
+            return
+        try:
+            self.on_commit()
+        except Exception as error:  # noqa: BLE001 - whoever waits for it is told
+            written.set_exception(error)
+            return
         self.calls.append(("commit", 0))
+        written.set_result(None)
 
     def finish(self, message: Message, attempt: Attempt) -> None:
         assert self._in_flight.pop(message.id) is message
+        may_have_left = attempt.disposition in {Disposition.ACCEPTED, Disposition.IN_DOUBT}
+        assert not (may_have_left and message.id in self._uncommitted | self._on_the_way)
         self._begun.discard(message.id)
         self._uncommitted.discard(message.id)
         self.calls.append(("finish", message.id))

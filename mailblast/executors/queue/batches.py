@@ -100,10 +100,10 @@ class Batches:
                 return End.DONE
             outcomes, stopped = await lane.deliver(claims)
             await self._presence.insist()
-            self._try_later(lane, claims, outcomes)
+            await self._try_later(lane, claims, outcomes)
             if all(outcome.state is not State.UNSENT for outcome in outcomes):
                 return End.DONE
-            lane.ledger.barrier()
+            await lane.ledger.barrier()
             if lane.held or not isinstance(stopped, QueueError):
                 break
             # The server was away, or somebody else is sending to some of these: the others are sent.
@@ -113,9 +113,9 @@ class Batches:
             return End.GIVEN_BACK
         return End.PAUSED if lane.held else End.PUT_OFF
 
-    def _try_later(self, lane: Lane, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
+    async def _try_later(self, lane: Lane, claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> None:
         """Put those who were deferred into a batch of their own, that comes when they are tried again."""
         later, delay_s = lane.deferred.take(claims, outcomes)
         if later:
-            lane.ledger.barrier()
+            await lane.ledger.barrier()
             self._store.put_later(lane.campaign.token, later, delay_s, lane.delivery.priority)

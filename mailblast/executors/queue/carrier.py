@@ -113,15 +113,19 @@ class Carrier:
         pipeline.begin(message)
         self._begun.add(pipeline)
 
-    def commit(self) -> None:
+    def commit(self) -> asyncio.Future[Any] | None:
         """Write all marks; see ``Deliveries``."""
         begun, self._begun = self._begun, set()
+        writing = []
         for pipeline in begun:
             try:
-                pipeline.commit()
+                written = pipeline.commit()
             except MailblastError as error:
                 pipeline.stop(error)
                 raise
+            if written is not None:
+                writing.append(written)
+        return asyncio.gather(*writing) if len(writing) > 1 else writing[0] if writing else None
 
     def finish(self, message: Message, attempt: Attempt) -> None:
         """Tell what one attempt came to."""

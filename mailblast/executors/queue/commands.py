@@ -28,11 +28,12 @@ class Script:
 
     def __init__(self, text: bytes | str) -> None:
         self.text = text.encode() if isinstance(text, str) else text
-        self._sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        #: Its name at the server.
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
 
     def call(self, keys: Sequence[str], args: Sequence[Word]) -> Command:
         """Return the command that runs it."""
-        return Command((b"EVALSHA", self._sha, len(keys), *keys, *args), self.text)
+        return Command((b"EVALSHA", self.sha, len(keys), *keys, *args), self.text)
 
 
 def load(script: bytes) -> Command:

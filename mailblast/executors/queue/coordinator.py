@@ -113,7 +113,7 @@ class QueueExecutor:
             self._finish([unsent(claim, self._clock.now()) for claim in batch.claims])
             return
         self._room.left -= 1
-        self._open.update((claim.id, claim) for claim in batch.claims)
+        self._open.update({claim.id: claim for claim in batch.claims})
         self._gathered.append(batch)
         if len(self._gathered) >= TOGETHER:
             await self._put()
@@ -211,12 +211,12 @@ class QueueExecutor:
         if arrived is None:
             return False
         self._home = ""
-        claims, stopped = self._open, self.stopped
+        claims, stopped, on_outcome, waits = self._open, self.stopped, self._on_outcome, self._waits
         final = {outcome.id: outcome for outcome in from_text(arrived.final, claims)}
         again = [outcome for outcome in from_text(arrived.again, claims) if outcome.id not in final]
-        for outcome in final.values():
-            if claims.pop(outcome.id, None) is not None or not self._waits:
-                self._on_outcome(outcome)
+        for claim_id, outcome in final.items():
+            if claims.pop(claim_id, None) is not None or not waits:
+                on_outcome(outcome)
         # In the journal before they are removed there, which the next look at them does.
         self._add([*final.values(), *again])
         self._flush()

@@ -66,23 +66,25 @@ class Lanes:
         words = [lane.limiting() for lane in self._open.values()]
         return "; ".join(dict.fromkeys(word for word in words if word))
 
-    def barrier(self) -> None:
+    async def barrier(self) -> None:
         """Tell all outcomes and wait until they are known at the server.
 
         Raises:
-            QueueAwayError: It does not answer; outcomes are kept.
+            QueueError: It does not answer; outcomes are kept.
         """
-        for lane in self._open.values():
-            lane.ledger.barrier()
+        for lane in list(self._open.values()):
+            await lane.ledger.barrier()
 
-    def tell_again(self) -> None:
-        """Tell once more what was not answered.
+    async def tell_again(self) -> None:
+        """Tell once more what was not answered, and wait until it is known.
 
         Raises:
             QueueError: The server is away or refuses.
         """
+        # All at once, before anything newer is told.
         for lane in self._open.values():
             lane.ledger.tell_again()
+        await self.barrier()
 
     async def let_go_of_idle(self) -> None:
         """Let go of campaigns of which nothing comes any more, and of what only they went by."""

@@ -9,7 +9,7 @@ from mailblast.executors.queue.engine import Engine
 from mailblast.executors.queue.store import QueueAwayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from mailblast.executors.queue.engine import EngineTurns, Lease
     from mailblast.executors.queue.store import Found, Store
@@ -42,7 +42,7 @@ class Leases:
             anything else forgets them.
     """
 
-    def __init__(self, store: Store, turns: EngineTurns, before_acknowledging: Callable[[], None]) -> None:
+    def __init__(self, store: Store, turns: EngineTurns, before_acknowledging: Callable[[], Awaitable[None]]) -> None:
         self._store = store
         self._turns = turns
         self._before_acknowledging = before_acknowledging
@@ -64,7 +64,7 @@ class Leases:
         done, self._done = self._done, []
         try:
             if done:
-                self._before_acknowledging()
+                await self._before_acknowledging()
             return await self._turns.call(self._exchange, done, limit)
         finally:
             self._done = done + self._done

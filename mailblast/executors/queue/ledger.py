@@ -1,31 +1,63 @@
-"""The pipeline's log where the ledger is at the server: marks before, outcomes after, one answer awaited a turn."""
+"""The pipeline's log where the ledger is at the server: marks before, outcomes after, told together once a turn."""
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
 
+from mailblast.errors import MailblastError
+from mailblast.executors.queue.keys import keys_of
 from mailblast.executors.queue.outcomes import to_text
 from mailblast.executors.queue.runs import runs_by_state, runs_of
 from mailblast.executors.queue.spool import Group
 from mailblast.executors.queue.states import CODES, QUEUED
-from mailblast.executors.queue.store import PREFIX, QueueAwayError
-from mailblast.executors.queue.wire import LeaseLostError
+from mailblast.executors.queue.store import QueueAwayError
+from mailblast.executors.queue.wire import LeaseLostError, head, words
 from mailblast.model.outcome import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mailblast.executors.queue.spool import Spool
+    from mailblast.executors.queue.store import QueueError
     from mailblast.executors.queue.wire import Wire
     from mailblast.model.outcome import Outcome
+
+
+class _Turn:
+    """One that is not answered yet."""
+
+    __slots__ = ("known", "marked", "number")
+
+    def __init__(self, number: int) -> None:
+        #: Of its group of outcomes; 0 for none.
+        self.number = number
+        #: Done when its marks are set; None where it has none.
+        self.marked: asyncio.Future[None] | None = None
+        #: Done when the server has had it; None where nobody waits for that.
+        self.known: asyncio.Future[None] | None = None
+
+    def end(self, error: MailblastError | None) -> None:
+        """Tell who waits for it."""
+        marked, known = self.marked, self.known
+        if marked is not None and not marked.done():
+            if error is None:
+                marked.set_result(None)
+            else:
+                marked.set_exception(error)
+        if known is not None and not known.done():
+            if error is None or isinstance(error, LeaseLostError):
+                known.set_result(None)
+            else:
+                known.set_exception(error)
 
 
 class Ledger:
     """One campaign's marks and outcomes, as a pipeline's ``Log``.
 
-    ``commit()`` waits for the server where there are marks, for all of one turn together; outcomes alone are sent and
-    not waited for.
+    All of one turn of the loop is told together. Nothing is waited for but the answer to marks; outcomes alone are
+    sent, and told again by ``tell_again()`` where the answer is lost.
 
     Args:
         wire: Of the worker.
@@ -48,16 +80,18 @@ class Ledger:
         self._worker = worker
         self._slot = slot
         self._may_retry = may_retry
-        self._keys = [f"{PREFIX}{token}:{name}" for name in ("ledger", "outcomes", "groups")]
+        self._head = head(keys_of(token, "ledger", "outcomes", "groups"), [str(slot), worker])
         self._number = 0
         self._marks: list[int] = []
         self._final: list[str] = []
         self._again: list[str] = []
         self._ids: dict[int, list[int]] = {}
         self._last: Outcome | None = None
-        self._refused: list[Any] = []
-        #: Told and not answered.
+        #: What the wire has of it, in order.
+        self._turns: deque[_Turn] = deque()
+        #: Outcomes that are told and not answered, by number.
         self.unanswered: dict[int, Group] = {}
+        self._is_kept = False
 
     def begin(self, claim_id: int, _digest: int, _time_s: float, /) -> None:
         """Mark a recipient with ``commit()``."""
@@ -82,54 +116,93 @@ class Ledger:
         if outcome is not self._last and outcome.state is not State.UNSENT:
             self.finish(outcome)
 
-    def commit(self) -> None:
-        """Tell everything; wait where there are marks.
+    def commit(self) -> asyncio.Future[None] | None:
+        """Tell everything; what is returned is done when the marks are set there, None where there are none.
+
+        It fails with ``LeaseLostError`` where somebody else is sending to one of the marked, and nobody is marked; with
+        ``QueueError`` where the server does not answer: outcomes are kept, and nobody marked may be sent to.
 
         Raises:
-            LeaseLostError: Somebody else is sending to one of the marked; nobody is marked.
-            QueueAwayError: The server does not answer; outcomes are kept, and nobody marked may be sent to.
+            QueueAwayError: The server is known to be away; the same holds.
         """
         marks, self._marks = self._marks, []
         group = self._group()
         if group is None and not marks:
-            return
-        head = [self._slot, self._worker, "", "", "", ""] if group is None else group.arguments()[:-1]
-        number = 0 if group is None else group.number
+            return None
+        turn = _Turn(0 if group is None else group.number)
         try:
-            self._wire.send(self._keys, [*head, runs_of(sorted(marks))], lambda answer: self._told(number, answer))
-            if marks:
-                self._wire.read()
+            self._send(turn, group, runs_of(sorted(marks)))
         except QueueAwayError:
-            self._spool.keep(self._token, self.unanswered.values())
+            self._keep()
             raise
-        if self._refused:
-            self._refused = []
-            raise LeaseLostError("Another worker has taken over what this one was about to send.")
+        if marks:
+            turn.marked = asyncio.get_running_loop().create_future()
+        return turn.marked
 
-    def barrier(self) -> None:
+    async def barrier(self) -> None:
         """Tell everything and wait until it is known there.
 
         Raises:
-            QueueAwayError: The server does not answer; outcomes are kept.
+            QueueError: The server does not answer; outcomes are kept.
         """
         self.commit()
         self._wire.insist()
-        try:
-            self._wire.read()
-        except QueueAwayError:
-            self._spool.keep(self._token, self.unanswered.values())
-            raise
+        if not self._turns:
+            return
+        last = self._turns[-1]
+        if last.known is None:
+            last.known = asyncio.get_running_loop().create_future()
+        # Others may wait for it as well.
+        await asyncio.shield(last.known)
 
     def tell_again(self) -> None:
         """Tell once more what was not answered; the server knows what it has had.
 
+        Nothing newer may be told before.
+
         Raises:
-            QueueError: The server is away or refuses.
+            QueueAwayError: The server is away.
         """
         for group in list(self.unanswered.values()):
-            told = functools.partial(self._told, group.number)
-            self._wire.send(self._keys, group.arguments(), told)
-        self._wire.read()
+            self._send(_Turn(group.number), group, "")
+
+    # The wire calls.
+
+    def answered(self, *, refused: bool) -> None:
+        """Take the answer to the oldest turn."""
+        turn = self._turns.popleft()
+        if turn.number:
+            del self.unanswered[turn.number]
+            if self._is_kept and not self.unanswered:
+                self._keep()
+        if refused:
+            turn.end(LeaseLostError("Another worker has taken over what this one was about to send."))
+        else:
+            turn.end(None)
+
+    def lost(self, error: QueueError) -> None:
+        """Keep what has no answer."""
+        trouble: MailblastError = error
+        try:
+            self._keep()
+        except MailblastError as not_kept:
+            trouble = not_kept
+        turns, self._turns = self._turns, deque()
+        for turn in turns:
+            turn.end(trouble)
+
+    # Inside.
+
+    def _send(self, turn: _Turn, group: Group | None, marks: str) -> None:
+        if group is None:
+            rest = words("", "", "", "", marks)
+        else:
+            rest = words(str(group.number), group.final, group.again, group.states, marks)
+        self._wire.send(self._head + rest, self)
+        self._turns.append(turn)
+
+    def _keep(self) -> None:
+        self._is_kept = bool(self.unanswered)
         self._spool.keep(self._token, self.unanswered.values())
 
     def _group(self) -> Group | None:
@@ -148,8 +221,3 @@ class Ledger:
         self._final, self._again, self._ids = [], [], {}
         self.unanswered[group.number] = group
         return group
-
-    def _told(self, number: int, refused: list[Any]) -> None:
-        self.unanswered.pop(number, None)
-        if refused:
-            self._refused = refused

@@ -38,21 +38,25 @@ def from_text(text: bytes, claims: Mapping[int, Claim]) -> Iterator[Outcome]:
             row, key, address = 0, "", ""
         else:
             row, key, address, _, _ = claim.recipient
-        yield Outcome(
-            claim_id,
-            key,
-            address,
-            row,
-            STATES[code],
-            time_us / 1e6,
-            by,
-            reply,
-            enhanced,
-            said,
-            attempts,
-            duration_us / 1e6,
-            "",
-            by_id,
-            digest,
-            fields,
+        # In the order of its fields, without their defaults: this is done for every message.
+        yield Outcome._make(
+            (
+                claim_id,
+                key,
+                address,
+                row,
+                STATES[code],
+                time_us / 1e6,
+                by,
+                reply,
+                enhanced,
+                said,
+                attempts,
+                duration_us / 1e6,
+                "",
+                by_id,
+                digest,
+                fields,
+                None,
+            )
         )

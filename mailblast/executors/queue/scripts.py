@@ -127,7 +127,7 @@ return redis.call('HDEL', KEYS[2], ARGV[1])
 #: One turn of a worker, in one step: KEYS ledger, outcomes, groups; ARGV own slot, worker id, number of the group,
 #: outcomes that are final, those to be tried again, runs of the states that follow from them, each with its state
 #: behind a colon, runs that are marked.
-#: Marks are set all or none: what is returned are those that are somebody else's, none where all are set.
+#: Marks are set all or none: what is returned is 1 where one of them is somebody else's, and 0 where all are set.
 #: A group that was told before changes nothing: its answer was lost.
 TURN = (
     _STATE
@@ -148,18 +148,15 @@ if group ~= '' and tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or 0) < tonumbe
     if ARGV[5] ~= '' then redis.call('XADD', KEYS[2], '*', 'r', ARGV[5]) end
     redis.call('HSET', KEYS[3], ARGV[2], group)
 end
-local refused = {}
 for first, last in string.gmatch(ARGV[7], RUN) do
     local bytes = bytes_of(first, last)
     for i = 1, #bytes do
         local now = string.byte(bytes, i)
-        if now ~= QUEUED and now ~= slot then refused[#refused + 1] = first + i - 1 end
+        if now ~= QUEUED and now ~= slot then return 1 end
     end
 end
-if #refused == 0 then
-    for first, last in string.gmatch(ARGV[7], RUN) do set(first, last, slot) end
-end
-return refused
+for first, last in string.gmatch(ARGV[7], RUN) do set(first, last, slot) end
+return 0
 """
 )
 

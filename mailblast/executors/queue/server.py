@@ -51,6 +51,7 @@ class Server:
         except ImportError as error:
             raise UsageError("--queue redis://… needs the package redis.", fix=INSTALL) from error
         self.shown = shown
+        self.timeout_s = timeout_s
         self._redis = redis
         self._no_script_error = redis.exceptions.NoScriptError
         place, settings = client_settings(url)
@@ -62,7 +63,23 @@ class Server:
             raise UsageError(
                 f"The queue's URL {shown} cannot be used.", fix="Write it like redis://host:6379/0."
             ) from None
+        self._place, self._settings = place, settings
         self._scripts = {name: Script(text) for name, text in scripts.SCRIPTS.items()}
+
+    def make_connection(self) -> Any:
+        """Return a connection of the client's, for an event loop; it is still to be opened."""
+        # RESP 2: nothing comes that was not asked for.
+        pool: Any = self._redis.asyncio.ConnectionPool
+        return pool.from_url(self._place, retry=None, protocol=2, **self._settings).make_connection()
+
+    def meaning_of(self, answer: str) -> QueueError:
+        """Return what an error that the server answers with means."""
+        errors = self._redis.exceptions
+        try:
+            with self.told():
+                raise (errors.OutOfMemoryError if answer.startswith("OOM") else errors.ResponseError)(answer)
+        except QueueError as error:
+            return error
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:

@@ -137,7 +137,7 @@ class Worker:
         Raises:
             QueueError: The server cannot be reached at the start, or refuses.
         """
-        self._begin()
+        await self._begin()
         alive_s = min(self._settings.lease_s / 4, 1.0)
         keeping = [
             asyncio.create_task(self._while_there(self._keep_alive, alive_s)),
@@ -169,8 +169,8 @@ class Worker:
 
     # Its life.
 
-    def _begin(self) -> None:
-        self._wire.open()
+    async def _begin(self) -> None:
+        await self._wire.open()
         self._slot = self._workers.new_slot()
         for path, groups in self._spool.left_by_others():
             for group in groups:
@@ -250,7 +250,7 @@ class Worker:
     async def _close(self) -> None:
         await self._lanes.close()
         with contextlib.suppress(MailblastError):
-            self._lanes.barrier()
+            await self._lanes.barrier()
             self._workers.gone(self._settings.identity)
         self._wire.close()
 
@@ -284,8 +284,8 @@ class Worker:
 
     async def _come_back(self) -> None:
         """Connect anew to a server that was away, and tell what it has not heard."""
-        await asyncio.to_thread(self._wire.open)
-        self._lanes.tell_again()
+        await self._wire.open()
+        await self._lanes.tell_again()
         self._see()
 
     def _see(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mailblast.errors import AccountError, MailblastError, ProviderUnavailableError
 from mailblast.model.outcome import Advice, Disposition
@@ -175,12 +175,12 @@ class Sending:
         try:
             for entry in request.entries:
                 self._deliveries.begin(entry.message)
-            self._deliveries.commit()
+            written = self._deliveries.commit()
         except MailblastError as error:
             self._slots.release()
             self._fail(error)
             return
-        task = asyncio.create_task(self._send(request))
+        task = asyncio.create_task(self._send_marked(request, written))
         self._tasks.add(task)
         task.add_done_callback(self._sent)
 
@@ -189,6 +189,19 @@ class Sending:
         self._slots.release()
         if not task.cancelled() and (defect := task.exception()) is not None:
             self._fail(defect)
+
+    async def _send_marked(self, request: Request, written: asyncio.Future[Any] | None) -> None:
+        """Send a request when its marks are on file."""
+        if written is not None:
+            try:
+                await written
+            except BaseException:
+                self._give_back(request.entries)
+                raise
+            if self._failure is not None:
+                self._give_back(request.entries)
+                return
+        await self._send(request)
 
     async def _send(self, request: Request) -> None:
         """Send a request and what becomes of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,6 +95,8 @@ class Sending:
         #: Taken, not finished: when.
         self._held: dict[int, tuple[Message, float]] = {}
         self._begun: set[int] = set()
+        #: Calls that wait for their marks.
+        self._being_marked = 0
         self._freed = asyncio.Event()
         self._waiting: asyncio.Future[bool] | None = None
         self._failure: MailblastError | None = None
@@ -122,6 +125,11 @@ class Sending:
         """Whether no further call may start."""
         return self._cancelled or self._failure is not None
 
+    @property
+    def _free(self) -> int:
+        """How many more calls may start."""
+        return self._workers.free - self._being_marked
+
     async def _send(self) -> None:
         while await self._may_take():
             if not self._take() and not await self._more():
@@ -132,16 +140,16 @@ class Sending:
             # Taken, and stopped before it was sent.
             for entry in self._grouping.drop():
                 self._finish(entry.message, NOT_SENT)
-        while self._workers.busy or (self._ready and self._failure is None):
+        while self._workers.busy or self._being_marked or (self._ready and self._failure is None):
             self._start()
-            if self._workers.busy:
+            if self._workers.busy or self._being_marked:
                 await self._some_freed()
 
     async def _may_take(self) -> bool:
         """Wait until a call could start at once; False where nothing more may start."""
-        while self._failure is None and (self._ready or not self._workers.free):
+        while self._failure is None and (self._ready or not self._free):
             self._start()
-            if self._ready or not self._workers.free:
+            if self._ready or not self._free:
                 await self._some_freed()
         return self._failure is None
 
@@ -171,7 +179,7 @@ class Sending:
     def _take(self) -> bool:
         """Take what there is and start what can start; return whether there was anything."""
         taken = 0
-        free = self._workers.free
+        free = self._free
         while taken < MESSAGES_A_TURN and len(self._ready) < free:
             message = self._deliveries.take()
             if message is None:
@@ -201,23 +209,49 @@ class Sending:
     def _start(self) -> None:
         """Hand calls to the threads, with a mark on file for each message first."""
         calls: list[Call] = []
-        while self._ready and not self._is_over and len(calls) < self._workers.free:
+        while self._ready and not self._is_over and len(calls) < self._free:
             calls.append(self._ready.popleft())
         fresh = [message for call in calls for message in call.messages if message.id not in self._begun]
+        written = None
         try:
             if fresh:
                 for message in fresh:
                     self._deliveries.begin(message)
-                self._deliveries.commit()
+                written = self._deliveries.commit()
         except MailblastError as error:
-            self._fail(error)
-            for call in calls:
-                for message in call.messages:
-                    self._finish(message, NOT_SENT)
+            self._stay(calls, error)
             return
-        self._begun.update(message.id for message in fresh)
+        if written is None:
+            self._submit(calls)
+        else:
+            self._being_marked += len(calls)
+            written.add_done_callback(functools.partial(self._marked, calls))
+
+    def _marked(self, calls: list[Call], written: asyncio.Future[Any]) -> None:
+        """Make calls whose marks are on file by now, or else none of them."""
+        self._being_marked -= len(calls)
+        error = None if written.cancelled() else written.exception()
+        if isinstance(error, MailblastError):
+            self._stay(calls, error)
+        elif not self._is_over:
+            self._submit(calls)
+        else:
+            self._stay(calls, None)
+        self._freed.set()
+
+    def _submit(self, calls: list[Call]) -> None:
         for call in calls:
+            self._begun.update(message.id for message in call.messages)
             self._workers.submit(call)
+
+    def _stay(self, calls: list[Call], error: MailblastError | None) -> None:
+        if error is not None:
+            self._fail(error)
+        for call in calls:
+            for message in call.messages:
+                # Else it was given back when the run ended.
+                if message.id in self._held:
+                    self._finish(message, NOT_SENT)
 
     def _make(self, call: Call) -> Result | Unreadable:
         """Make one call; in a thread."""

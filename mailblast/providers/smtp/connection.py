@@ -122,9 +122,9 @@ class Connection(asyncio.Protocol):
 
     def mark(self, begin: Callable[[Message], None]) -> bool:
         """Prepare the body that is due: mark its message, and take the next one behind it. False: nothing to write."""
-        self._is_scheduled = False
         message = self.session.body_due
         if message is None or self.closed or self._transport.is_closing():
+            self._is_scheduled = False
             return False
         self._message = message
         begin(message)
@@ -133,8 +133,11 @@ class Connection(asyncio.Protocol):
         return True
 
     def write_body(self) -> None:
-        """Write what was prepared; the marks are on file."""
+        """Write what was prepared, unless the connection is gone; the marks are on file."""
         message, envelope = self._message, self._envelope
+        self._is_scheduled = False
+        if self.closed or self._transport.is_closing():
+            return
         assert message is not None
         self._message, self._envelope = None, b""
         end = framing.TERMINATOR if self._blocks is not None else framing.small_body(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
@@ -224,12 +225,29 @@ class Pool:
             return
         try:
             ready = [connection for connection in scheduled if connection.mark(deliveries.begin)]
-            if ready:
-                deliveries.commit()
+            written = deliveries.commit() if ready else None
         except Exception as error:  # noqa: BLE001 - nothing of this turn may leave, whatever went wrong
             self.failed(error)
             self._abort(scheduled)
             return
+        if written is None:
+            self._write(ready)
+        else:
+            written.add_done_callback(functools.partial(self._marked, ready))
+
+    def _marked(self, ready: list[Connection], written: asyncio.Future[Any]) -> None:
+        """Write bodies whose marks are on file by now, or else nothing of them."""
+        error = asyncio.CancelledError() if written.cancelled() else written.exception()
+        # Those that broke meanwhile have told what they held; so has a whole run that has ended.
+        ready = [connection for connection in ready if not connection.closed]
+        if ready and error is not None:
+            self._stop(error)
+        if self._failure is None:
+            self._write(ready)
+        else:
+            self._abort(ready)
+
+    def _write(self, ready: list[Connection]) -> None:
         for connection in ready:
             try:
                 connection.write_body()

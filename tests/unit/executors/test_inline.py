@@ -85,7 +85,7 @@ class LeavingProvider(MemoryProvider):
         await deliveries.wait()
         message = deliveries.take()
         assert message is not None
-        self._handle(message, deliveries)
+        await self._handle(message, deliveries)
 
 
 class IdleFailingProvider(MemoryProvider):
@@ -94,7 +94,7 @@ class IdleFailingProvider(MemoryProvider):
     async def deliver(self, deliveries: Deliveries) -> None:
         await deliveries.wait()
         while (message := deliveries.take()) is not None:
-            self._handle(message, deliveries)
+            await self._handle(message, deliveries)
         raise ProviderUnavailableError("idle time-out")
 
 

@@ -14,7 +14,7 @@ def test_commands_are_packed_by_the_length_of_their_bytes() -> None:
 
 def test_script_is_called_by_its_name_and_known_for_when_that_is_lost() -> None:
     # As sha1sum tells it.
-    sha = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
+    sha = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
     for text in ("return 1", b"return 1"):
         call = Script(text).call(["key"], ["argument", 7])
         assert Command((b"EVALSHA", sha, 1, "key", "argument", 7), b"return 1") == call

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from fakes import FakeClock
-from servers.list_deliveries import ListDeliveries
+from servers.list_deliveries import REMOTE_S, ListDeliveries
 
 from mailblast.providers.smtp.pool import Pool
 from mailblast.providers.smtp.settings import SmtpSettings
@@ -14,6 +14,8 @@ from mailblast.providers.smtp.settings import SmtpSettings
 
 class Due:
     """A connection with a body to write."""
+
+    closed = False
 
     def __init__(self, written: list[str], name: str) -> None:
         self._written = written
@@ -40,10 +42,10 @@ async def test_turns_that_follow_each_other_share_a_remote_commit(is_remote: boo
     for name in ("a", "b"):
         pool.schedule(Due(done, name))  # type: ignore[arg-type]  # all that is asked of it
         await asyncio.sleep(0)
-    for _ in range(3):
-        await asyncio.sleep(0)
+    # A commit to another machine takes this.
+    await asyncio.sleep(2 * REMOTE_S)
     pool.schedule(Due(done, "c"))  # type: ignore[arg-type]  # likewise
-    for _ in range(3):
-        await asyncio.sleep(0)
+    # A commit to another machine takes this.
+    await asyncio.sleep(2 * REMOTE_S)
 
     assert expected == done
