@@ -1,4 +1,4 @@
-"""Campaigns, claims and attachments as they are stored, and taken out again."""
+"""Campaigns and attachments as they are stored, and taken out again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mailblast.errors import JournalError
 from mailblast.executors.queue.blobs import HELD_BYTES, EncodedFile, FolderBlobs
@@ -23,10 +21,8 @@ from mailblast.executors.queue.files import (
     write_server_file,
 )
 from mailblast.executors.queue.includes import unpack_files, with_included_files
-from mailblast.executors.queue.rows import decode_rows, encode_rows
 from mailblast.model.campaign import Campaign, Dkim, ListHeaders, Mailbox, Template
 from mailblast.model.message import Attachment
-from mailblast.model.recipient import Claim, Recipient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,25 +113,6 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(JournalError, match="cannot be kept"):
         FolderBlobs(tmp_path / "file").put(b"x")
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-FIELDS = st.dictionaries(st.text(), VALUES, max_size=5)
-
-
-@given(FIELDS, FIELDS, st.text(), st.none() | st.integers(0, 2**32 - 1))
-def test_claim_comes_back_as_it_was(fields: dict[str, object], own: dict[str, object], key: str, digest: int) -> None:
-    claim = Claim(7, Recipient(3, key, "a@b.c", {**fields, **own}, fields), 1_700_000_000, 2, digest)
-    line = encode_rows([claim, claim])
-    (again, second) = decode_rows(line)
-    assert claim == again == second
-    # 1 and true are equal, and are not written the same.
-    assert json.dumps(dict(claim.recipient.variables)) == json.dumps(dict(again.recipient.variables)) or own
-    assert "\n" not in line
 
 
 def test_files_that_a_template_includes_go_with_it(tmp_path: Path) -> None:
