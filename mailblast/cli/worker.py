@@ -17,8 +17,11 @@ def worker(
     connections: options.Connections = None,
     messages_per_connection: options.MessagesPerConnection = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, max=64, metavar="N", help="Batches at once, of a queue at a server.")
-    ] = 4,
+        int,
+        typer.Option(
+            "--concurrency", min=1, max=64, metavar="N", help="Batches at once, at most, of a queue at a server."
+        ),
+    ] = 16,
     once: Annotated[bool, typer.Option("--once", help="End when nothing is due any more, as cron wants it.")] = False,
     alert_command: options.AlertCommand = None,
     alert_webhook: options.AlertWebhook = None,

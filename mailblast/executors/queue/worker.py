@@ -21,6 +21,7 @@ from mailblast.executors.queue.say_once import saying_once
 from mailblast.executors.queue.spool import Spool, tell_group
 from mailblast.executors.queue.stopping import Stopping
 from mailblast.executors.queue.store import QueueError
+from mailblast.executors.queue.window import Window
 from mailblast.executors.queue.wire import Wire
 from mailblast.executors.queue.workers import Workers
 
@@ -50,7 +51,7 @@ class WorkerSettings:
 
     Args:
         identity: Names it, and no other.
-        concurrency: Batches at once.
+        concurrency: Batches at once, at most.
         lease_s: Silence after which its batches go to others.
         once: End when nothing is due.
         folder: For outcomes that cannot be told, and attachments.
@@ -101,6 +102,7 @@ class Worker:
         self._idled_s = float("-inf")
         self._wire = Wire(store)
         self._spool = Spool(settings.folder, settings.identity)
+        self._window = Window(settings.concurrency)
         self._slot = 0
         self._active: set[asyncio.Task[None]] = set()
         self._defect: BaseException | None = None
@@ -186,7 +188,7 @@ class Worker:
                 await self._presence.wait()
                 continue
             try:
-                leased = await self._leases.exchange(self._settings.concurrency - len(self._active))
+                leased = await self._leases.exchange(self._window.size - len(self._active))
             except QueueError as error:
                 self._presence.lost(error)
                 continue
@@ -196,6 +198,7 @@ class Worker:
                 task.add_done_callback(self._seen_through)
             if leased:
                 idle_s = IDLE_S[0]
+                self._window.leased(self._clock.monotonic())
                 await self._until_some_are_done()
             elif self._settings.once and not self._active and idle_s >= IDLE_S[1]:
                 await self._turn_aside()
@@ -223,7 +226,7 @@ class Worker:
     async def _until_some_are_done(self) -> None:
         """Wait for half of the batches, so that several are acknowledged and leased together; for a while only."""
         ends_s = self._clock.monotonic() + IDLE_S[1]
-        while 2 * len(self._active) > self._settings.concurrency and self.stopped is None:
+        while 2 * len(self._active) > self._window.size and self.stopped is None:
             left_s = ends_s - self._clock.monotonic()
             if left_s <= 0:
                 return
@@ -292,7 +295,7 @@ class Worker:
         """Have it known that this worker lives."""
         self._workers.seen(
             self._settings.identity,
-            {"slot": self._slot, "concurrency": self._settings.concurrency, "lease_s": self._settings.lease_s},
+            {"slot": self._slot, "concurrency": self._window.size, "lease_s": self._settings.lease_s},
         )
 
     def _make_ledger(self, token: str, may_retry: Callable[[Outcome], bool]) -> Ledger:
