@@ -29,7 +29,7 @@ import pytest
 from benchmarks import results
 from mailing import write_inputs
 from servers.delay_proxy import delay_proxy
-from servers.mailblast_process import PROGRAM, a_list, a_template
+from servers.mailblast_process import PROGRAM
 from servers.redis_server import RedisServer
 from servers.smtp_sink import smtp_sink
 
@@ -42,7 +42,8 @@ ROWS = int(os.environ.get("BENCH_ROWS", "100000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 #: What start-ups cost is measured with so many.
 FEW = 500
-CONNECTIONS = "10"
+#: Connections of a worker: what messages of one turn share is the less the fewer there are.
+FEW_CONNECTIONS, CONNECTIONS = 10, 30
 #: Behind the slow server a worker sends a thousand a second.
 SLOW_ROWS = 12_000
 ONE_WAY_MS = 5.0
@@ -91,19 +92,21 @@ class Bench:
         redis: Running.
         port: Of the sink.
         template: Its name, with the list's beside it.
+        connections: With which it is sent.
     """
 
-    def __init__(self, redis: RedisServer, port: int, template: str) -> None:
+    def __init__(self, redis: RedisServer, port: int, template: str, connections: int = FEW_CONNECTIONS) -> None:
         self._redis = redis
         self._port = port
         self._template = template
+        self._connections = str(connections)
 
     def bulk(self, rows: int, *words: str, port: int | None = None) -> list[str]:
         """Return the words of a ``bulk`` of the first rows of the list, a new campaign."""
         dsn = f"smtp://127.0.0.1:{port or self._port}"
         return [
             *("bulk", "list.csv", "-t", self._template, "-s", "Welcome, {{ name }}", "--via", dsn),
-            *("--from", "n@example.com", "--rate", "none", "--connections", CONNECTIONS, "--limit", str(rows)),
+            *("--from", "n@example.com", "--rate", "none", "--connections", self._connections, "--limit", str(rows)),
             *("--campaign", f"c{time.monotonic_ns()}", *words),
         ]
 
@@ -117,7 +120,7 @@ class Bench:
     def with_queue(self, rows: int) -> Cost:
         """Send by one worker."""
         redis_s = redis_cpu(self._redis)
-        worker = start("worker", "--queue", self._redis.url, "--connections", CONNECTIONS)
+        worker = start("worker", "--queue", self._redis.url, "--connections", self._connections)
         # Its start is no part of it.
         time.sleep(1.5)
         bulk = start(*self.bulk(rows, "--queue", self._redis.url, "--wait"))
@@ -133,7 +136,9 @@ class Bench:
         put = start(*self.bulk(rows, "--queue", url, "--batch-size", str(max(rows // BATCHES, 1)), port=port))
         assert put.wait() == 0
         started_s = time.monotonic()
-        running = [start("worker", "--queue", url, "--connections", CONNECTIONS, "--once") for _ in range(workers)]
+        running = [
+            start("worker", "--queue", url, "--connections", self._connections, "--once") for _ in range(workers)
+        ]
         assert [each.wait() for each in running] == [0] * workers
         return time.monotonic() - started_s
 
@@ -184,12 +189,10 @@ def run(rows: int, rounds: int) -> tuple[float, float]:
         redis = RedisServer(shutil.which("redis-server") or "redis-server", Path.cwd() / "redis")
         redis.start()
         try:
-            a_template()
-            a_list(rows)
-            costs(Bench(redis, port, "welcome.html"), rows, rounds, "A few lines of HTML")
             write_inputs(rows)
             bench = Bench(redis, port, "body.html")
-            ratio = costs(bench, rows, rounds, "5 KB of text and HTML")
+            costs(bench, rows, rounds, f"{FEW_CONNECTIONS} connections")
+            ratio = costs(Bench(redis, port, "body.html", CONNECTIONS), rows, rounds, f"{CONNECTIONS} connections")
             speed_up(bench, rows, rounds, port, "Sink on the same cores")
             with delay_proxy(port, ONE_WAY_MS) as slow:
                 faster = speed_up(bench, min(rows, SLOW_ROWS), rounds, slow, f"Answers after {2 * ONE_WAY_MS:.0f} ms")

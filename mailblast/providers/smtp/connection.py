@@ -128,8 +128,7 @@ class Connection(asyncio.Protocol):
             return False
         self._message = message
         begin(message)
-        if self._pipelining and not self.is_worn(self._monotonic()):
-            self._envelope = self._next_envelope()
+        self._look_ahead()
         return True
 
     def write_body(self) -> None:
@@ -230,7 +229,8 @@ class Connection(asyncio.Protocol):
         if session.fault:
             self.abort()
         elif due is not None:
-            return
+            if self._is_scheduled:
+                self._look_ahead()
         elif session.may_start:
             self._proceed(now)
         elif session.outgoing:
@@ -295,6 +295,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(session.take_outgoing() + envelope)
         elif session.is_empty:
             self._owner.idle(self)
+
+    def _look_ahead(self) -> None:
+        """Take the message whose envelope goes behind the body that is due."""
+        if self._pipelining and not self._envelope and not self.is_worn(self._monotonic()):
+            self._envelope = self._next_envelope()
 
     def _next_envelope(self) -> bytes:
         """Take messages until one can be sent over this session; empty where there is none."""
