@@ -67,17 +67,21 @@ def encode_void(claim_id: int) -> bytes:
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """Return the line of an outcome. Key, address and row are not in it: the keyed table has them."""
+    return _line(outcome_json(outcome).encode("ascii"))
+
+
+def outcome_json(outcome: Outcome) -> str:
+    """Return the JSON array in the line of an outcome, in ASCII."""
     # Unpacked at once: this is done for every message, and a look-up by name for each cost as much as all the rest.
     ident, _, _, _, state, time_s, by, reply, enhanced, text, attempts, duration_s, _, by_id, digest, fields, _ = (
         outcome
     )
     columns = "null" if fields is None or state is _ACCEPTED else json.dumps(dict(fields))
-    body = (
+    return (
         f'["o",{ident},{CODES[state]},{int(time_s * 1e6)},{reply},{attempts},{int(duration_s * 1e6)},'
         f"{'null' if digest is None else digest},{_quote(enhanced)},{_quote(text)},{_quote(by)},"
         f"{_quote(by_id)},{columns}]"
-    ).encode("ascii")
-    return b"%08x %b\n" % (crc32(body), body)
+    )
 
 
 def decode(line: bytes) -> Record | None:

@@ -11,12 +11,13 @@ from mailblast.executors.queue.engine import NAMESPACE, Engine, EngineTurns
 from mailblast.executors.queue.home import settle, take_home
 from mailblast.executors.queue.leases import End, Leases
 from mailblast.executors.queue.ledger import Ledger
-from mailblast.executors.queue.outcomes import from_text, to_text
+from mailblast.executors.queue.outcomes import from_text
 from mailblast.executors.queue.spool import Spool, tell_group
 from mailblast.executors.queue.states import ACCEPTED, CODES, FIRST_SLOT, QUEUED
 from mailblast.executors.queue.store import PREFIX, Found, Put, QueueAwayError, QueueError, Store
 from mailblast.executors.queue.wire import LeaseLostError, Wire
 from mailblast.executors.queue.workers import Workers
+from mailblast.journal.records import outcome_json
 from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Claim, Recipient
 
@@ -247,7 +248,7 @@ async def test_worker_that_was_only_slow_has_the_last_word_about_what_it_sent(st
         group = first.ledger._group()
         assert group is not None
         tell_group(store, group)
-        return ",".join(to_text(an_outcome(each, State.IN_DOUBT)) for each in ids)
+        return ",".join(outcome_json(an_outcome(each, State.IN_DOUBT)) for each in ids)
 
     assert 0 == store.settle(TOKEN, [FIRST_SLOT], payload)
     assert {1: State.ACCEPTED} == home(store)

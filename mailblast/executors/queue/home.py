@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailblast.executors.queue.outcomes import from_text, to_text
+from mailblast.executors.queue.outcomes import from_text
 from mailblast.executors.queue.states import FIRST_SLOT
 from mailblast.executors.queue.workers import Workers
+from mailblast.journal.records import outcome_json
 from mailblast.model.outcome import Outcome, State
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def settle(store: Store, token: str, now_s: float) -> int:
     """Declare in doubt who was being sent to by workers that are gone; return how many."""
 
     def payload(ids: Sequence[int]) -> str:
-        return ",".join(to_text(_in_doubt(claim_id, now_s)) for claim_id in ids)
+        return ",".join(outcome_json(_in_doubt(claim_id, now_s)) for claim_id in ids)
 
     return store.settle(token, dead_slots(store), payload)
 

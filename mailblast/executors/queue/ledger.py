@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from mailblast.errors import MailblastError
 from mailblast.executors.queue.keys import keys_of
-from mailblast.executors.queue.outcomes import to_text
 from mailblast.executors.queue.runs import runs_by_state, runs_of
 from mailblast.executors.queue.spool import Group
 from mailblast.executors.queue.states import CODES, QUEUED
 from mailblast.executors.queue.store import QueueAwayError
 from mailblast.executors.queue.wire import LeaseLostError, head, words
+from mailblast.journal.records import outcome_json
 from mailblast.model.outcome import State
 
 if TYPE_CHECKING:
@@ -103,12 +103,12 @@ class Ledger:
         state = outcome.state
         code = CODES[state]
         if state is State.ACCEPTED:
-            self._final.append(to_text(outcome))
+            self._final.append(outcome_json(outcome))
         elif state is State.DEFERRED and self._may_retry(outcome):
             code = QUEUED
-            self._again.append(to_text(outcome))
+            self._again.append(outcome_json(outcome))
         elif state is not State.UNSENT:
-            self._final.append(to_text(outcome))
+            self._final.append(outcome_json(outcome))
         self._ids.setdefault(code, []).append(outcome.id)
 
     def note(self, outcome: Outcome) -> None:

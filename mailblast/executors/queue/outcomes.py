@@ -6,21 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from mailblast.journal.codes import STATES
-from mailblast.journal.records import encode_outcome
 from mailblast.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mailblast.model.recipient import Claim
-
-#: Characters of a segment's line before its JSON.
-CHECKSUM = 9
-
-
-def to_text(outcome: Outcome) -> str:
-    """Return an outcome as one JSON array in ASCII."""
-    return encode_outcome(outcome)[CHECKSUM:-1].decode("ascii")
 
 
 def from_text(text: bytes, claims: Mapping[int, Claim]) -> Iterator[Outcome]:

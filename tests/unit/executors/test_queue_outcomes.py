@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mailblast.executors.queue.outcomes import from_text, to_text
+from mailblast.executors.queue.outcomes import from_text
+from mailblast.journal.records import outcome_json
 from mailblast.model.outcome import Outcome, State
 from mailblast.model.recipient import Claim, Recipient
 
@@ -27,14 +28,14 @@ FAILED = ACCEPTED._replace(id=8, state=State.FAILED, code=550, enhanced="5.1.1",
 
 
 def test_outcomes_come_back_with_the_names_of_their_claims() -> None:
-    text = f"{to_text(ACCEPTED)},{to_text(FAILED)}".encode("ascii")
+    text = f"{outcome_json(ACCEPTED)},{outcome_json(FAILED)}".encode("ascii")
     claims = {7: CLAIM, 8: CLAIM._replace(id=8)}
     assert [ACCEPTED, FAILED] == list(from_text(text, claims))
 
 
 def test_outcomes_of_unknown_claims_come_back_without_names() -> None:
     nobody = ACCEPTED._replace(key="", address="", row=0)
-    assert [nobody] == list(from_text(to_text(ACCEPTED).encode("ascii"), {8: CLAIM}))
+    assert [nobody] == list(from_text(outcome_json(ACCEPTED).encode("ascii"), {8: CLAIM}))
 
 
 def test_no_text_gives_no_outcomes() -> None:
