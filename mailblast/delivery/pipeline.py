@@ -362,7 +362,7 @@ class Pipeline:
         self._log.finish(outcome)
         if not self._unwritten:
             self._unwritten = True
-            # A provider that has marks to write in this turn schedules its commit first; it carries outcomes too.
+            # A commit of marks carries outcomes, too; where that is a local one, it was scheduled before this.
             loop = asyncio.get_running_loop()
             self._flush_at_s = loop.time() + OUTCOMES_WAIT_S if self.commit_is_remote else 0.0
             if not self._flush_due:

@@ -249,6 +249,24 @@ async def test_provider_that_was_let_go_is_made_and_opened_anew(
     assert 2 * len(addresses) == size(server)
 
 
+async def test_campaign_that_was_let_go_is_told_of_when_more_of_it_comes(
+    server: FaultServer, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailblast.executors.queue.lane.IDLE_LANE_S", 0.1)
+    monkeypatch.setattr("mailblast.executors.queue.worker.LET_GO_S", 0.05)
+    working = asyncio.ensure_future(_work(redis))
+    for rows in (5, 8):
+        a_list(rows)
+        assert 0 == (await asyncio.to_thread(queue, server, redis.url)).code
+        await asyncio.to_thread(wait_for_taken, server, rows)
+        # Idle, and let go.
+        await asyncio.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert isinstance(await working, RunInterruptedError)
+    assert {"accepted": 8} == {name: count for name, count in status_here().counts.items() if count}
+    assert 8 == size(server)
+
+
 async def _work(redis: RedisServer) -> MailblastError | None:
     """Work as ``mailblast worker`` does, until a signal."""
     options = WorkerOptions(None, None, None, 4, once=False, json_log=False, watching=WatchSettings())

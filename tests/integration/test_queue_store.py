@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,9 @@ class AWorker:
     def __init__(self, store: Store, folder: Path, name: str, slot: int) -> None:
         self.wire = Wire(store)
         self.spool = Spool(folder, name)
-        self.ledger = Ledger(self.wire, self.spool, TOKEN, name, slot, lambda outcome: outcome.attempts < 2)
+        self.ledger = Ledger(
+            self.wire, self.spool, TOKEN, name, slot, lambda outcome: outcome.attempts < 2, itertools.count(1)
+        )
 
     async def begin(self, *ids: int) -> None:
         for each in ids:

@@ -122,7 +122,7 @@ async def test_wire_of_a_worker_verifies_too(tls_redis: TlsRedis) -> None:
     store = Store(url, shown(url))
     wire = Wire(store)
     await wire.open()
-    assert "TLSv1.3" == wire._transport.get_extra_info("ssl_object").version()
+    assert "TLSv1.3" == wire.insist().transport.get_extra_info("ssl_object").version()
     wire.close()
     store.close()
 

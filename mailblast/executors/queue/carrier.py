@@ -117,14 +117,18 @@ class Carrier:
         """Write all marks; see ``Deliveries``."""
         begun, self._begun = self._begun, set()
         writing = []
+        errors: list[MailblastError] = []
         for pipeline in begun:
             try:
                 written = pipeline.commit()
             except MailblastError as error:
                 pipeline.stop(error)
-                raise
-            if written is not None:
-                writing.append(written)
+                errors.append(error)
+            else:
+                if written is not None:
+                    writing.append(written)
+        if errors:
+            raise errors[0]
         return asyncio.gather(*writing) if len(writing) > 1 else writing[0] if writing else None
 
     def finish(self, message: Message, attempt: Attempt) -> None:

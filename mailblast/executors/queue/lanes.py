@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from mailblast.errors import MailblastError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mailblast.errors import MailblastError
     from mailblast.executors.queue.carrier import Carrier
     from mailblast.executors.queue.carriers import Carriers
     from mailblast.executors.queue.lane import Lane
@@ -72,8 +73,21 @@ class Lanes:
         Raises:
             QueueError: It does not answer; outcomes are kept.
         """
-        for lane in list(self._open.values()):
-            await lane.ledger.barrier()
+        ledgers = [lane.ledger for lane in self._open.values()]
+        errors: list[MailblastError] = []
+        # All are told before one is waited for, and whatever becomes of the first.
+        for ledger in ledgers:
+            try:
+                ledger.commit()
+            except MailblastError as error:
+                errors.append(error)
+        for ledger in ledgers:
+            try:
+                await ledger.barrier()
+            except MailblastError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     async def tell_again(self) -> None:
         """Tell once more what was not answered, and wait until it is known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from mailblast.journal.records import outcome_json
 from mailblast.model.outcome import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mailblast.executors.queue.spool import Spool
     from mailblast.executors.queue.store import QueueError
@@ -47,6 +48,7 @@ class _Turn:
             else:
                 marked.set_exception(error)
         if known is not None and not known.done():
+            # A lost lease is an answer, too: marks were refused, outcomes were taken.
             if error is None or isinstance(error, LeaseLostError):
                 known.set_result(None)
             else:
@@ -66,13 +68,21 @@ class Ledger:
         worker: The worker's id.
         slot: The worker's byte.
         may_retry: Returns whether a deferred recipient is tried again.
+        numbers: Of its groups of outcomes; those of the campaign in this worker, which may be opened several times.
     """
 
     #: See ``Log``, which this is one of.
     is_remote = True
 
     def __init__(
-        self, wire: Wire, spool: Spool, token: str, worker: str, slot: int, may_retry: Callable[[Outcome], bool]
+        self,
+        wire: Wire,
+        spool: Spool,
+        token: str,
+        worker: str,
+        slot: int,
+        may_retry: Callable[[Outcome], bool],
+        numbers: Iterator[int],
     ) -> None:
         self._wire = wire
         self._spool = spool
@@ -81,7 +91,7 @@ class Ledger:
         self._slot = slot
         self._may_retry = may_retry
         self._head = head(keys_of(token, "ledger", "outcomes", "groups"), [str(slot), worker])
-        self._number = 0
+        self._numbers = numbers
         self._marks: list[int] = []
         self._final: list[str] = []
         self._again: list[str] = []
@@ -100,6 +110,9 @@ class Ledger:
     def finish(self, outcome: Outcome) -> None:
         """Note what became of a recipient."""
         self._last = outcome
+        if self._marks and outcome.id in self._marks:
+            # Begun, and not told before it was given up.
+            self._marks.remove(outcome.id)
         state = outcome.state
         code = CODES[state]
         if state is State.ACCEPTED:
@@ -171,14 +184,15 @@ class Ledger:
     def answered(self, *, refused: bool) -> None:
         """Take the answer to the oldest turn."""
         turn = self._turns.popleft()
-        if turn.number:
-            del self.unanswered[turn.number]
-            if self._is_kept and not self.unanswered:
-                self._keep()
+        self.unanswered.pop(turn.number, None)
         if refused:
             turn.end(LeaseLostError("Another worker has taken over what this one was about to send."))
         else:
             turn.end(None)
+        if self._is_kept and not self.unanswered:
+            # What stays in the file is told again, and known.
+            with contextlib.suppress(MailblastError):
+                self._keep()
 
     def lost(self, error: QueueError) -> None:
         """Keep what has no answer."""
@@ -195,9 +209,10 @@ class Ledger:
 
     def _send(self, turn: _Turn, group: Group | None, marks: str) -> None:
         if group is None:
-            rest = words("", "", "", "", marks)
+            rest = words("", "", "", "", "", marks)
         else:
-            rest = words(str(group.number), group.final, group.again, group.states, marks)
+            oldest = next(iter(self.unanswered))
+            rest = words(str(group.number), str(oldest), group.final, group.again, group.states, marks)
         self._wire.send(self._head + rest, self)
         self._turns.append(turn)
 
@@ -208,12 +223,11 @@ class Ledger:
     def _group(self) -> Group | None:
         if not self._ids:
             return None
-        self._number += 1
         group = Group(
             self._token,
             self._worker,
             self._slot,
-            self._number,
+            next(self._numbers),
             ",".join(self._final),
             ",".join(self._again),
             runs_by_state(self._ids),

@@ -125,16 +125,19 @@ return redis.call('HDEL', KEYS[2], ARGV[1])
 )
 
 #: One turn of a worker, in one step: KEYS ledger, outcomes, groups; ARGV own slot, worker id, number of the group,
-#: outcomes that are final, those to be tried again, runs of the states that follow from them, each with its state
-#: behind a colon, runs that are marked.
+#: number of the oldest one that is not answered, outcomes that are final, those to be tried again, runs of the states
+#: that follow from them, each with its state behind a colon, runs that are marked.
 #: Marks are set all or none: what is returned is 1 where one of them is somebody else's, and 0 where all are set.
-#: A group that was told before changes nothing: its answer was lost.
+#: A group that was told before changes nothing: its answer was lost. One behind a group that was refused is refused,
+#: too, or that one would count as told before when it comes again.
 TURN = (
     _STATE
     + """
-local slot, group = tonumber(ARGV[1]), ARGV[3]
-if group ~= '' and tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or 0) < tonumber(group) then
-    for first, last, state in string.gmatch(ARGV[6], RUN .. ':(%d+)') do
+local slot, group = tonumber(ARGV[1]), tonumber(ARGV[3])
+local before = group and tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or 0)
+if group and group > before then
+    if group > tonumber(ARGV[4]) and before < group - 1 then return redis.error_reply('GAP') end
+    for first, last, state in string.gmatch(ARGV[7], RUN .. ':(%d+)') do
         local value = tonumber(state)
         if value == ACCEPTED then
             set(first, last, ACCEPTED)
@@ -144,18 +147,18 @@ if group ~= '' and tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or 0) < tonumbe
             change_run(first, last, function(now) if now ~= ACCEPTED then return value end end)
         end
     end
-    if ARGV[4] ~= '' then redis.call('XADD', KEYS[2], '*', 'o', ARGV[4]) end
-    if ARGV[5] ~= '' then redis.call('XADD', KEYS[2], '*', 'r', ARGV[5]) end
-    redis.call('HSET', KEYS[3], ARGV[2], group)
+    if ARGV[5] ~= '' then redis.call('XADD', KEYS[2], '*', 'o', ARGV[5]) end
+    if ARGV[6] ~= '' then redis.call('XADD', KEYS[2], '*', 'r', ARGV[6]) end
+    redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 end
-for first, last in string.gmatch(ARGV[7], RUN) do
+for first, last in string.gmatch(ARGV[8], RUN) do
     local bytes = bytes_of(first, last)
     for i = 1, #bytes do
         local now = string.byte(bytes, i)
         if now ~= QUEUED and now ~= slot then return 1 end
     end
 end
-for first, last in string.gmatch(ARGV[7], RUN) do set(first, last, slot) end
+for first, last in string.gmatch(ARGV[8], RUN) do set(first, last, slot) end
 return 0
 """
 )

@@ -31,7 +31,7 @@ class Group(NamedTuple):
 
     def arguments(self) -> list[Any]:
         """Return what the script takes, without marks."""
-        return [self.slot, self.worker, self.number, self.final, self.again, self.states, ""]
+        return [self.slot, self.worker, self.number, self.number, self.final, self.again, self.states, ""]
 
 
 class Spool:
@@ -56,12 +56,13 @@ class Spool:
         """
         self._groups[token] = list(groups)
         text = "".join(f"{json.dumps(group)}\n" for some in self._groups.values() for group in some)
-        if not text:
-            if self._is_there:
-                self.path.unlink(missing_ok=True)
-                self._is_there = False
+        if not text and not self._is_there:
             return
         try:
+            if not text:
+                self.path.unlink(missing_ok=True)
+                self._is_there = False
+                return
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self.path.with_suffix(".new")
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

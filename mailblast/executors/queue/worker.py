@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mailblast.errors import MailblastError, RunInterruptedError
@@ -26,7 +28,7 @@ from mailblast.executors.queue.wire import Wire
 from mailblast.executors.queue.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
     from random import Random
 
@@ -104,6 +106,8 @@ class Worker:
         self._spool = Spool(settings.folder, settings.identity)
         self._window = Window(settings.concurrency)
         self._slot = 0
+        #: Of each campaign's groups of outcomes, which the server knows by them; it may be let go and opened again.
+        self._numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
         self._active: set[asyncio.Task[None]] = set()
         self._defect: BaseException | None = None
         say_once = saying_once(say)
@@ -122,7 +126,7 @@ class Worker:
             jitter=jitter,
         )
         self._lanes = Lanes(opening, self._carriers)
-        self._presence = Presence(self._stopping, self._come_back, self._lanes.stop, say)
+        self._presence = Presence(self._stopping, self._come_back, self._went_away, say)
         self._leases = Leases(store, self._turns, self._lanes.barrier)
         self._batches = Batches(store, self._leases, self._lanes, self._presence, self._stopping, say_once)
 
@@ -285,6 +289,11 @@ class Worker:
             await asyncio.sleep(LET_GO_S)
             await self._lanes.let_go_of_idle()
 
+    def _went_away(self, error: QueueError) -> None:
+        """Send nothing more; the wire may not have noticed."""
+        self._lanes.stop(error)
+        self._wire.cut(error)
+
     async def _come_back(self) -> None:
         """Connect anew to a server that was away, and tell what it has not heard."""
         await self._wire.open()
@@ -299,4 +308,5 @@ class Worker:
         )
 
     def _make_ledger(self, token: str, may_retry: Callable[[Outcome], bool]) -> Ledger:
-        return Ledger(self._wire, self._spool, token, self._settings.identity, self._slot, may_retry)
+        identity, numbers = self._settings.identity, self._numbers[token]
+        return Ledger(self._wire, self._spool, token, identity, self._slot, may_retry, numbers)

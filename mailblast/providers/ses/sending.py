@@ -7,7 +7,7 @@ import functools
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mailblast.errors import MailblastError, ProviderUnavailableError
+from mailblast.errors import ProviderUnavailableError
 from mailblast.model.outcome import Attempt, Disposition
 from mailblast.model.reply import Reply, Scope, Stage
 from mailblast.providers.ses.calls import Broken, Result, perform
@@ -90,17 +90,20 @@ class Sending:
         self._clock = clock
         self._settling = Settling(clock)
         self._workers: Workers[Call, Result | Unreadable] = Workers(calls_at_once, self._make, self._answered)
-        #: To be made, oldest first. Those that came back from a call of many are begun already.
+        #: To be made, oldest first.
         self._ready: deque[Call] = deque()
         #: Taken, not finished: when.
         self._held: dict[int, tuple[Message, float]] = {}
+        #: Of these, those whose marks are on file. What comes back from a call of many keeps its mark.
         self._begun: set[int] = set()
+        #: Of these, those in a call that the threads have: they may be complete at SES.
+        self._called: set[int] = set()
         #: Calls that wait for their marks.
         self._being_marked = 0
         self._freed = asyncio.Event()
         self._waiting: asyncio.Future[bool] | None = None
-        self._failure: MailblastError | None = None
-        self._cancelled = False
+        self._failure: BaseException | None = None
+        self._ended = False
         self._failed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._unreached = self._lost = 0
 
@@ -109,10 +112,12 @@ class Sending:
         try:
             await self._send()
         except asyncio.CancelledError:
-            self._cancelled = True
+            self._ended = True
             self._workers.collect()
             raise
         finally:
+            # Marks may come on file later, for messages that are given back now.
+            self._ended = True
             # Whatever is still held is over: what a thread has begun may be complete at SES.
             self._release(self._workers.end())
             if self._waiting is not None:
@@ -123,7 +128,7 @@ class Sending:
     @property
     def _is_over(self) -> bool:
         """Whether no further call may start."""
-        return self._cancelled or self._failure is not None
+        return self._ended or self._failure is not None
 
     @property
     def _free(self) -> int:
@@ -208,45 +213,50 @@ class Sending:
 
     def _start(self) -> None:
         """Hand calls to the threads, with a mark on file for each message first."""
-        calls: list[Call] = []
-        while self._ready and not self._is_over and len(calls) < self._free:
-            calls.append(self._ready.popleft())
-        fresh = [message for call in calls for message in call.messages if message.id not in self._begun]
+        marked: list[Call] = []
+        fresh: list[Call] = []
+        while self._ready and not self._is_over and len(marked) + len(fresh) < self._free:
+            call = self._ready.popleft()
+            # What comes again does so alone: no call is marked by half.
+            (marked if self._begun.issuperset(message.id for message in call.messages) else fresh).append(call)
         written = None
         try:
             if fresh:
-                for message in fresh:
-                    self._deliveries.begin(message)
+                for call in fresh:
+                    for message in call.messages:
+                        self._deliveries.begin(message)
                 written = self._deliveries.commit()
-        except MailblastError as error:
-            self._stay(calls, error)
+        except Exception as error:  # noqa: BLE001 - nothing of this turn may leave, whatever went wrong
+            self._fail(error)
+            self._give_back([*marked, *fresh])
             return
+        self._submit(marked)
         if written is None:
-            self._submit(calls)
+            self._submit(fresh)
         else:
-            self._being_marked += len(calls)
-            written.add_done_callback(functools.partial(self._marked, calls))
+            self._being_marked += len(fresh)
+            written.add_done_callback(functools.partial(self._marked, fresh))
 
     def _marked(self, calls: list[Call], written: asyncio.Future[Any]) -> None:
         """Make calls whose marks are on file by now, or else none of them."""
         self._being_marked -= len(calls)
-        error = None if written.cancelled() else written.exception()
-        if isinstance(error, MailblastError):
-            self._stay(calls, error)
-        elif not self._is_over:
+        error = asyncio.CancelledError() if written.cancelled() else written.exception()
+        if error is not None:
+            self._fail(error)
+        if not self._is_over:
             self._submit(calls)
         else:
-            self._stay(calls, None)
+            self._give_back(calls)
         self._freed.set()
 
     def _submit(self, calls: list[Call]) -> None:
         for call in calls:
-            self._begun.update(message.id for message in call.messages)
+            ids = [message.id for message in call.messages]
+            self._begun.update(ids)
+            self._called.update(ids)
             self._workers.submit(call)
 
-    def _stay(self, calls: list[Call], error: MailblastError | None) -> None:
-        if error is not None:
-            self._fail(error)
+    def _give_back(self, calls: list[Call]) -> None:
         for call in calls:
             for message in call.messages:
                 # Else it was given back when the run ended.
@@ -282,6 +292,7 @@ class Sending:
         for message, attempt in settled.attempts:
             self._finish(message, attempt)
         for message in settled.again_alone:
+            self._called.discard(message.id)
             if not self._is_over:
                 self._ready.append(Call((message,)))
             else:
@@ -307,7 +318,7 @@ class Sending:
             fix = "Check the network, then run the same command again."
             self._fail(ProviderUnavailableError(f"Amazon SES {what}: {result.text.rstrip('.')}.", fix=fix))
 
-    def _fail(self, error: MailblastError) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
         if not self._failed.done():
             self._failed.set_result(True)
@@ -315,6 +326,7 @@ class Sending:
     def _finish(self, message: Message, attempt: Attempt) -> None:
         _, since = self._held.pop(message.id)
         self._begun.discard(message.id)
+        self._called.discard(message.id)
         if attempt.disposition is not Disposition.TEMPORARY:
             self._memory.alone.discard(message.id)
         if not attempt.duration_s:
@@ -322,10 +334,10 @@ class Sending:
         self._deliveries.finish(message, attempt)
 
     def _release(self, unstarted: list[Call]) -> None:
-        waiting = {message.id for call in (*unstarted, *self._ready) for message in call.messages}
+        for call in unstarted:
+            self._called.difference_update(message.id for message in call.messages)
         for message, _ in list(self._held.values()):
-            certain = message.id in waiting or message.id not in self._begun
-            self._finish(message, NOT_SENT if certain else IN_DOUBT)
+            self._finish(message, IN_DOUBT if message.id in self._called else NOT_SENT)
 
 
 def _many(entries: tuple[Entry, ...]) -> Call:

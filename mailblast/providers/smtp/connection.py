@@ -35,7 +35,7 @@ class Owner(Protocol):
         ...
 
     def schedule(self, connection: Connection) -> None:
-        """Call ``mark()``, then ``write_body()``, together with other connections, once per turn of the loop."""
+        """Call ``mark()``, ``look_ahead()`` and, when the marks are on file, ``write_body()``, together with others."""
         ...
 
     def idle(self, connection: Connection) -> None:
@@ -128,17 +128,20 @@ class Connection(asyncio.Protocol):
             return False
         self._message = message
         begin(message)
-        self._look_ahead()
         return True
+
+    def look_ahead(self) -> None:
+        """Take the message whose envelope goes behind the body that was marked."""
+        if self._pipelining and not self._envelope and not self.closed and not self.is_worn(self._monotonic()):
+            self._envelope = self._next_envelope()
 
     def write_body(self) -> None:
         """Write what was prepared, unless the connection is gone; the marks are on file."""
         message, envelope = self._message, self._envelope
-        self._is_scheduled = False
+        self._message, self._envelope, self._is_scheduled = None, b"", False
         if self.closed or self._transport.is_closing():
             return
         assert message is not None
-        self._message, self._envelope = None, b""
         end = framing.TERMINATOR if self._blocks is not None else framing.small_body(message)
         self._blocks = None
         self.session.terminate()
@@ -229,8 +232,7 @@ class Connection(asyncio.Protocol):
         if session.fault:
             self.abort()
         elif due is not None:
-            if self._is_scheduled:
-                self._look_ahead()
+            return
         elif session.may_start:
             self._proceed(now)
         elif session.outgoing:
@@ -295,11 +297,6 @@ class Connection(asyncio.Protocol):
             self._transport.write(session.take_outgoing() + envelope)
         elif session.is_empty:
             self._owner.idle(self)
-
-    def _look_ahead(self) -> None:
-        """Take the message whose envelope goes behind the body that is due."""
-        if self._pipelining and not self._envelope and not self.is_worn(self._monotonic()):
-            self._envelope = self._next_envelope()
 
     def _next_envelope(self) -> bytes:
         """Take messages until one can be sent over this session; empty where there is none."""

@@ -12,6 +12,7 @@ from mailblast.errors import MailblastError, ProviderUnavailableError
 from mailblast.model.outcome import Advice, Attempt, Disposition
 from mailblast.model.reply import Scope
 from mailblast.providers.smtp.connection import Connection
+from mailblast.providers.smtp.load import Load
 from mailblast.providers.smtp.opening import open_session, tls_context
 from mailblast.providers.smtp.phases import Phase
 from mailblast.providers.smtp.pool_size import LoginPace, PoolSize
@@ -61,6 +62,9 @@ class Pool:
         self._opening: set[asyncio.Task[None]] = set()
         self._held: deque[Message] = deque()
         self._scheduled: list[Connection] = []
+        self._load = Load()
+        #: Whether a commit is on its way.
+        self._is_marking = False
         self._deliveries: Deliveries | None = None
         #: What stops the run.
         self._failure: BaseException | None = None
@@ -125,6 +129,7 @@ class Pool:
             MailblastError: What stopped the run; everything taken is finished.
         """
         self._deliveries, self._failure = deliveries, None
+        self._is_marking = False
         self._failing = asyncio.get_running_loop().create_future()
         sweeping = asyncio.ensure_future(self._sweep())
         try:
@@ -168,21 +173,32 @@ class Pool:
             self._changed.set()
 
     def schedule(self, connection: Connection) -> None:
-        """Have a body written at the end of this turn of the loop, after one commit for all of them."""
+        """Have a body written after one commit for all of this turn of the loop; one commit is under way at a time."""
         self._scheduled.append(connection)
-        if len(self._scheduled) == 1:
-            loop = asyncio.get_running_loop()
-            if self._deliveries is not None and self._deliveries.commit_is_remote:
-                loop.call_soon(self._gather, 0)
-            else:
-                loop.call_soon(self._flush)
+        if len(self._scheduled) == 1 and not self._is_marking:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._deliveries is not None and self._deliveries.commit_is_remote and self._load.is_high():
+            loop.call_soon(self._gather, 0)
+        else:
+            loop.call_soon(self._flush)
 
     def _gather(self, known: int) -> None:
-        """Let further turns of the loop share the commit, as long as each of them brings a body; no time passes."""
-        if len(self._scheduled) > known:
-            asyncio.get_running_loop().call_soon(self._gather, len(self._scheduled))
-        else:
+        """Have more bodies share a commit as long as there are more; what goes behind them is made before that."""
+        scheduled = self._scheduled[known:]
+        if not scheduled:
             self._flush()
+            return
+        try:
+            for connection in scheduled:
+                connection.look_ahead()
+        except Exception as error:  # noqa: BLE001 - as in _flush()
+            self.failed(error)
+            self._flush()
+            return
+        asyncio.get_running_loop().call_soon(self._gather, known + len(scheduled))
 
     def idle(self, connection: Connection) -> None:
         """Keep a connection that has nothing to do, unless it leaves."""
@@ -226,17 +242,22 @@ class Pool:
         try:
             ready = [connection for connection in scheduled if connection.mark(deliveries.begin)]
             written = deliveries.commit() if ready else None
+            if written is not None:
+                self._is_marking = True
+                written.add_done_callback(functools.partial(self._marked, ready))
+            for connection in ready:
+                # While the marks are on their way, where they go far.
+                connection.look_ahead()
         except Exception as error:  # noqa: BLE001 - nothing of this turn may leave, whatever went wrong
             self.failed(error)
             self._abort(scheduled)
             return
         if written is None:
             self._write(ready)
-        else:
-            written.add_done_callback(functools.partial(self._marked, ready))
 
     def _marked(self, ready: list[Connection], written: asyncio.Future[Any]) -> None:
         """Write bodies whose marks are on file by now, or else nothing of them."""
+        self._is_marking = False
         error = asyncio.CancelledError() if written.cancelled() else written.exception()
         # Those that broke meanwhile have told what they held; so has a whole run that has ended.
         ready = [connection for connection in ready if not connection.closed]
@@ -246,6 +267,8 @@ class Pool:
             self._write(ready)
         else:
             self._abort(ready)
+        if self._scheduled:
+            self._flush_soon()
 
     def _write(self, ready: list[Connection]) -> None:
         for connection in ready:

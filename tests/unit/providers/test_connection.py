@@ -113,6 +113,7 @@ def test_body_is_written_with_the_next_envelope_in_one_write() -> None:
     before = len(transport.written)
     assert connection.mark(lambda message: begun.append(message.id))
     assert [1] == begun
+    connection.look_ahead()
     assert before == len(transport.written)
     connection.write_body()
     assert 2 == transport.writes
