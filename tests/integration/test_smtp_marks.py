@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.list_deliveries import ListDeliveries, messages
+from servers.held_marks import HeldMarks
 
 from mailblast.clock import SystemClock
 from mailblast.errors import JournalError, MailblastError, ProviderUnavailableError
@@ -19,29 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mailblast.providers.provider import Provider
-
-WAIT_S = 5.0
-
-
-class HeldMarks(ListDeliveries):
-    """Marks are on file when the test says so."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(messages(count))
-        self.commit_is_remote = True
-        self.asked = asyncio.Event()
-        self.written: list[asyncio.Future[None]] = []
-
-    def commit(self) -> asyncio.Future[None]:
-        self._uncommitted.clear()
-        self.written.append(asyncio.get_running_loop().create_future())
-        self.asked.set()
-        return self.written[-1]
-
-    async def until_asked(self) -> None:
-        async with asyncio.timeout(WAIT_S):
-            await self.asked.wait()
-        self.asked.clear()
 
 
 class Server:
