@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from fakes import FakeClock
-from servers.list_deliveries import REMOTE_S, ListDeliveries
+from servers.held_marks import HeldMarks
+from servers.list_deliveries import ListDeliveries
 
 from mailblast.providers.smtp.load import EVERY_S, Load
 from mailblast.providers.smtp.pool import Pool
@@ -44,50 +44,66 @@ class Fixed(Load):
         return self._answer
 
 
-def a_pool(done: list[str], *, is_remote: bool, is_high: bool = False) -> Pool:
-    deliveries = ListDeliveries([], commit_is_remote=is_remote)
-    deliveries.on_commit = lambda: done.append("commit")
+def a_pool(deliveries: ListDeliveries, *, is_high: bool = False) -> Pool:
     pool = Pool(SmtpSettings("127.0.0.1", 25), FakeClock())
     pool._deliveries = deliveries
     pool._load = Fixed(is_high=is_high)
     return pool
 
 
-@pytest.mark.parametrize(
-    ("is_remote", "expected"),
-    [
-        (False, ["commit", "a", "commit", "b", "commit", "c"]),
-        # One is under way at a time; whoever comes meanwhile shares the next.
-        (True, ["commit", "a", "commit", "b", "c"]),
-    ],
-)
-async def test_bodies_that_come_while_a_commit_is_under_way_share_the_next(
-    is_remote: bool,  # noqa: FBT001 - a parameter
-    expected: list[str],
-) -> None:
-    done: list[str] = []
-    pool = a_pool(done, is_remote=is_remote)
-    for name in ("a", "b", "c"):
-        pool.schedule(Due(done, name))  # type: ignore[arg-type]  # all that is asked of it
+async def turns(count: int = 3) -> None:
+    """Let the loop go round."""
+    for _ in range(count):
         await asyncio.sleep(0)
-    await asyncio.sleep(3 * REMOTE_S)
-    assert expected == done
+
+
+async def test_bodies_of_one_turn_share_a_local_commit() -> None:
+    written: list[str] = []
+    deliveries = ListDeliveries([])
+    pool = a_pool(deliveries)
+    for name in ("a", "b"):
+        pool.schedule(Due(written, name))  # type: ignore[arg-type]  # all that is asked of it
+    await turns()
+    pool.schedule(Due(written, "c"))  # type: ignore[arg-type]  # likewise
+    await turns()
+    assert ["a", "b", "c"] == written
+    assert [("commit", 0)] * 2 == deliveries.calls
+
+
+async def test_bodies_that_come_while_a_commit_is_under_way_share_the_next() -> None:
+    written: list[str] = []
+    deliveries = HeldMarks(0)
+    pool = a_pool(deliveries)
+    for name in ("a", "b", "c"):
+        pool.schedule(Due(written, name))  # type: ignore[arg-type]  # all that is asked of it
+        await turns()
+    assert ([], 1) == (written, len(deliveries.written))
+    deliveries.written[0].set_result(None)
+    await turns()
+    assert (["a"], 2) == (written, len(deliveries.written))
+    deliveries.written[1].set_result(None)
+    await turns()
+    assert (["a", "b", "c"], 2) == (written, len(deliveries.written))
 
 
 async def test_busy_loop_gathers_as_long_as_each_turn_brings_a_body() -> None:
-    done: list[str] = []
-    pool = a_pool(done, is_remote=True, is_high=True)
-    dues = [Due(done, name) for name in ("a", "b", "c")]
+    written: list[str] = []
+    deliveries = HeldMarks(0)
+    pool = a_pool(deliveries, is_high=True)
+    dues = [Due(written, name) for name in ("a", "b", "c")]
     for due in dues[:2]:
         pool.schedule(due)  # type: ignore[arg-type]  # all that is asked of it
-        await asyncio.sleep(0)
-    assert [] == done
-    await asyncio.sleep(2 * REMOTE_S)
-    assert ["commit", "a", "b"] == done
+        await turns(1)
+    assert [] == deliveries.written
+    await turns()
+    assert 1 == len(deliveries.written)
     assert all(due.looked_ahead for due in dues[:2])
+    deliveries.written[0].set_result(None)
+    await turns()
+    assert ["a", "b"] == written
     pool.schedule(dues[2])  # type: ignore[arg-type]  # likewise
-    await asyncio.sleep(2 * REMOTE_S)
-    assert ["commit", "a", "b", "commit", "c"] == done
+    await turns()
+    assert 2 == len(deliveries.written)
 
 
 def test_load_is_the_share_of_time_that_was_computed() -> None:
